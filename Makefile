@@ -1,0 +1,106 @@
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+PYTHON ?= python3
+UV_VERSION := 0.13.8
+S3DLIO_CACHE ?= $(HOME)/.cache/s3dlio
+
+# Everything heavy lives outside the checkout, so that a fresh clone starts warm.
+export UV_CACHE_DIR ?= $(S3DLIO_CACHE)/uv
+export CARGO_TARGET_DIR ?= $(S3DLIO_CACHE)/target
+export UV_PYTHON_DOWNLOADS := never
+export UV_PROJECT_ENVIRONMENT := .venv
+
+# Without bytecode files every process pays several times the import cost of torch.
+unexport PYTHONDONTWRITEBYTECODE
+# Another active environment must not leak into this one; maturin refuses two at once.
+unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH
+
+BIN := .venv/bin
+UV := $(BIN)/uv
+BOOT := $(S3DLIO_CACHE)/boot/uv-$(UV_VERSION)
+UV_STAMP := .venv/.uv-$(UV_VERSION)
+NATIVE := python/s3dlio/_s3dlio.abi3.so
+
+DEMO := examples/demo.py
+BENCH := benches/run.py
+
+# The logic crates only: maturin and plain cargo give pyo3 different settings, and each would undo the other's build.
+RUST_TESTS := --release --locked --workspace --exclude s3dlio-python
+
+# uv knows the sources from `cache-keys`, but not whether the built module still lies in the tree.
+SYNC = $(UV) sync --locked $(if $(wildcard $(NATIVE)),,--reinstall-package s3dlio)
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: setup
+setup: $(UV_STAMP) ## Make .venv with every development dependency, without building the project
+	$(UV) sync --locked --all-groups --no-install-project --inexact
+
+.PHONY: build
+build: $(UV_STAMP) ## Make .venv and build the native module into it (release)
+	$(SYNC) --all-groups
+
+.PHONY: check
+check: build ## Formatting, lints, types, layers, architecture
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	if command -v cargo-deny >/dev/null; then cargo deny --locked check bans licenses sources; fi
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/basedpyright
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml s3dlio._s3dlio
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/pytest tests/architecture
+
+.PHONY: test
+test: check test-rust test-python ## Everything: check, Rust tests, Python tests
+
+.PHONY: test-rust
+test-rust: ## Rust tests only
+	if command -v cargo-nextest >/dev/null; then \
+	  cargo nextest run $(RUST_TESTS) && cargo test $(RUST_TESTS) --doc; \
+	else \
+	  cargo test $(RUST_TESTS); \
+	fi
+
+.PHONY: test-python
+test-python: build ## Python tests only
+	$(BIN)/pytest
+
+.PHONY: demo
+demo: $(UV_STAMP) ## Train on a small data set from an object store (installs the runtime and torch only)
+	$(SYNC) --no-default-groups --group demo --inexact
+	$(BIN)/python $(DEMO)
+
+.PHONY: bench
+bench: build ## Compare throughput with other libraries
+	$(BIN)/python $(BENCH)
+
+.PHONY: fmt
+fmt: setup ## Format Rust and Python sources
+	cargo fmt --all
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+.PHONY: clean
+clean: ## Remove .venv and everything built into the tree; the shared cache stays
+	rm -rf .venv .ruff_cache .hypothesis dist $(NATIVE)
+	find python tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BOOT)/bin/uv:
+	rm -rf '$(BOOT).part'
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --target '$(BOOT).part' 'uv==$(UV_VERSION)'
+	rm -rf '$(BOOT)'
+	mv '$(BOOT).part' '$(BOOT)'
+
+$(UV_STAMP): $(BOOT)/bin/uv
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
+	$(PYTHON) -m venv --without-pip .venv
+	'$(BOOT)/bin/uv' pip install --quiet --python $(BIN)/python 'uv==$(UV_VERSION)'
+	touch $@

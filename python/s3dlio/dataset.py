@@ -1,0 +1,198 @@
+"""Data sets whose records are whole objects."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, overload
+
+from s3dlio import _s3dlio, aio
+from s3dlio.errors import InvalidUriError
+from s3dlio.options import DATALOADER, LoaderOptions
+
+if TYPE_CHECKING:
+    from s3dlio._s3dlio import BytesView
+
+__all__ = ["PyDataset", "create_dataset", "discover", "merge_options"]
+
+
+def merge_options(
+    options: Mapping[str, Any] | None, opts: Mapping[str, Any] | None, keywords: Mapping[str, Any]
+) -> LoaderOptions:
+    """Return the options of a call that takes them as ``options=``, ``opts=`` or keywords.
+
+    Raises:
+        TypeError: Both ``options`` and ``opts`` were given.
+        ConfigError: An option is unknown or out of range.
+    """
+    if options is not None and opts is not None:
+        message = "give the options once: `options` and `opts` are two names of one argument"
+        raise TypeError(message)
+    merged = LoaderOptions(options if options is not None else opts)
+    return LoaderOptions({**merged, **keywords})
+
+
+def reject_dataloader_options(options: LoaderOptions, where: str) -> None:
+    """Warn about options that concern only ``DataLoader`` workers and so do nothing in ``where``."""
+    unused = [name for name in DATALOADER if options.get(name)]
+    if unused:
+        message = f"{', '.join(unused)}: without effect on {where}; pass options.dataloader_kwargs() to DataLoader"
+        warnings.warn(message, RuntimeWarning, stacklevel=3)
+
+
+def discover(
+    data: str | Iterable[str], pattern: str | None = None, options: LoaderOptions | None = None
+) -> _s3dlio.Objects:
+    """Find the objects of a data set.
+
+    Args:
+        data: A prefix (everything below it, in ascending order), the URI of one object, a URI with a ``*``, or an
+            iterable of URIs, whose order is kept.
+        pattern: A glob on the key below the prefix or on its last segment.
+        options: Says how large objects are read (``reader_mode``, ``part_size``, ``max_inflight_parts``).
+
+    Raises:
+        InvalidUriError: A text is no URI with a known scheme.
+        NotFoundError: The prefix does not exist or nothing below it fits; the message names it.
+        PermissionDeniedError, StoreTimeoutError, StoreError: The store refused, was silent, or failed.
+    """
+    part_size, parts = (options or LoaderOptions()).access()
+    if isinstance(data, str):
+        return _s3dlio.Objects.below(data, pattern, part_size, parts).wait()
+    objects: _s3dlio.Objects = _s3dlio.Objects.of([*data], part_size, parts).wait()
+    if pattern is not None:
+        message = "`pattern` selects below a prefix: with a list of URIs, select before you pass it"
+        raise TypeError(message)
+    return objects
+
+
+def create_dataset(
+    uri: str,
+    options: Mapping[str, Any] | None = None,
+    *,
+    opts: Mapping[str, Any] | None = None,
+    pattern: str | None = None,
+) -> PyDataset:
+    """Make a data set of the objects below ``uri``.
+
+    Raises:
+        InvalidUriError: The URI has no known scheme.
+        NotFoundError: The path does not exist, or there is nothing below it.
+        ConfigError: An option is unknown or out of range.
+    """
+    return PyDataset(uri, options, opts=opts, pattern=pattern)
+
+
+class PyDataset(Sequence["BytesView"]):
+    """A sequence of objects: ``len``, index (also negative), slice, iteration.
+
+    Reading an item fetches its object; iterating reads ahead, in listing order or shuffled by the options. Pickling
+    sends the list of objects along, so that every process sees the same data set.
+    """
+
+    def __init__(
+        self,
+        uri: str | Iterable[str] | None = None,
+        options: Mapping[str, Any] | None = None,
+        *,
+        opts: Mapping[str, Any] | None = None,
+        pattern: str | None = None,
+        objects: _s3dlio.Objects | None = None,
+    ) -> None:
+        self.options = merge_options(options, opts, {})
+        reject_dataloader_options(self.options, "a dataset")
+        if objects is None:
+            if uri is None:
+                message = "a dataset needs a `uri`"
+                raise TypeError(message)
+            objects = _discover_documented(uri, pattern, self.options)
+        self.objects = objects
+
+    @classmethod
+    def from_uris(
+        cls, uris: Iterable[str], options: Mapping[str, Any] | None = None, *, opts: Mapping[str, Any] | None = None
+    ) -> PyDataset:
+        """Make a data set of these objects in this order."""
+        return cls([*uris], options, opts=opts)
+
+    def __len__(self) -> int:
+        return len(self.objects)
+
+    @overload
+    def __getitem__(self, index: int) -> BytesView: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[BytesView]: ...
+    def __getitem__(self, index: int | slice) -> BytesView | list[BytesView]:
+        """Read one object, or those of a slice in parallel."""
+        if isinstance(index, slice):
+            return self.read(range(*index.indices(len(self))))
+        return self.read([self._position(index)])[0]
+
+    def _position(self, index: int) -> int:
+        position = index + len(self) if index < 0 else index
+        if not 0 <= position < len(self):
+            message = f"index {index} is out of range: the data set has {len(self)} objects"
+            raise IndexError(message)
+        return position
+
+    def read(self, indices: Iterable[int]) -> list[BytesView]:
+        """Read several objects in parallel; results in the order of ``indices``."""
+        return self.objects.read([*indices], self._in_flight(), "bytes").wait()
+
+    async def get_item(self, index: int) -> BytesView:
+        """Read one object from a coroutine."""
+        found: list[BytesView] = await aio.result(
+            self.objects.read([self._position(index)], self._in_flight(), "bytes")
+        )
+        return found[0]
+
+    def _in_flight(self) -> int:
+        return self.options.value("num_workers") or 64
+
+    def __iter__(self) -> Iterator[BytesView]:
+        """Iterate one epoch, reading ahead."""
+        core = _s3dlio.Loader(self.objects, **(self.options.core_kwargs() | {"batch_size": 1, "decoder": "bytes"}))
+        batches = core.iterate(0, 0)
+        while ready := batches.next_many(64):
+            for _, _, _, samples, _ in ready:
+                yield from samples
+
+    def uris(self) -> list[str]:
+        """Return the URIs of all objects in order."""
+        return [self.objects.uri(index) for index in range(len(self))]
+
+    def keys(self) -> list[str]:
+        """Return the names of all objects, relative to the longest directory they share."""
+        uris = self.uris()
+        shared = _shared_directory(uris)
+        return [uri[shared:] for uri in uris]
+
+    def __reduce__(self) -> tuple[Callable[..., PyDataset], tuple[_s3dlio.Objects, LoaderOptions]]:
+        return _rebuild, (self.objects, self.options)
+
+    def __repr__(self) -> str:
+        return f"PyDataset({len(self)} objects, first {self.objects.uri(0)!r})"
+
+
+def _rebuild(objects: _s3dlio.Objects, options: LoaderOptions) -> PyDataset:
+    return PyDataset(objects=objects, options=options)
+
+
+def _shared_directory(uris: list[str]) -> int:
+    first, last = min(uris), max(uris)
+    length = 0
+    for length, (a, b) in enumerate(zip(first, last, strict=False)):
+        if a != b:
+            break
+    return first.rfind("/", 0, length + 1) + 1
+
+
+def _discover_documented(
+    data: str | Iterable[str], pattern: str | None, options: LoaderOptions
+) -> _s3dlio.Objects:
+    try:
+        return discover(data, pattern, options)
+    except InvalidUriError as error:
+        # Programs written for earlier generations match these words.
+        message = f"Unsupported URI scheme: Unable to infer dataset type from URI: {error}"
+        raise InvalidUriError(message, uri=error.uri) from None

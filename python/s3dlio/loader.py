@@ -1,0 +1,99 @@
+"""Loaders of plain bytes, for ``for`` and ``async for``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from s3dlio import _s3dlio
+from s3dlio.dataset import PyDataset, merge_options, reject_dataloader_options
+
+if TYPE_CHECKING:
+    from s3dlio._s3dlio import BytesView
+
+__all__ = ["PyBytesAsyncDataLoader", "create_async_loader"]
+
+
+def create_async_loader(
+    uri: str,
+    options: Mapping[str, Any] | None = None,
+    *,
+    opts: Mapping[str, Any] | None = None,
+    pattern: str | None = None,
+) -> PyBytesAsyncDataLoader:
+    """Make a loader over the objects below ``uri``.
+
+    Without a ``batch_size`` each step gives one :class:`~s3dlio.BytesView`; with one, even 1, a list of them.
+
+    Raises:
+        InvalidUriError: The URI has no known scheme.
+        NotFoundError: The path does not exist, or there is nothing below it.
+        ConfigError: An option is unknown or out of range.
+    """
+    return PyBytesAsyncDataLoader(PyDataset(uri, options, opts=opts, pattern=pattern))
+
+
+class PyBytesAsyncDataLoader:
+    """Gives the objects of a data set, read ahead, in listing order or shuffled; each iteration is the next epoch.
+
+    Every option of :class:`~s3dlio.LoaderOptions` that concerns bytes holds for both kinds of iteration. It pickles.
+    """
+
+    def __init__(
+        self,
+        dataset: PyDataset,
+        options: Mapping[str, Any] | None = None,
+        *,
+        opts: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.dataset = dataset
+        given = merge_options(options, opts, {})
+        self.options = merge_options({**dataset.options, **given}, None, {})
+        reject_dataloader_options(self.options, "this loader")
+        self._epoch = 0
+
+    @property
+    def _batched(self) -> bool:
+        return "batch_size" in self.options
+
+    def _core(self) -> _s3dlio.Loader:
+        size = self.options.value("batch_size") if self._batched else 1
+        return _s3dlio.Loader(self.dataset.objects, **(self.options.core_kwargs() | {"batch_size": size}))
+
+    def __len__(self) -> int:
+        """Steps in an epoch."""
+        return self._core().batches
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch, and with it the order, of the next iteration."""
+        self._epoch = epoch
+
+    def _begin(self) -> _s3dlio.BatchIter:
+        epoch, self._epoch = self._epoch, self._epoch + 1
+        return self._core().iterate(epoch, 0)
+
+    def _steps(self, ready: list[Any]) -> Iterator[BytesView | list[BytesView]]:
+        for _, _, _, samples, _ in ready:
+            if self._batched:
+                yield samples
+            else:
+                yield from samples
+
+    def __iter__(self) -> Iterator[BytesView | list[BytesView]]:
+        """Iterate one epoch."""
+        batches = self._begin()
+        while ready := batches.next_many(16):
+            yield from self._steps(ready)
+
+    def items(self) -> Iterator[BytesView | list[BytesView]]:
+        """As ``iter(loader)``."""
+        return iter(self)
+
+    async def __aiter__(self) -> AsyncIterator[BytesView | list[BytesView]]:
+        """Iterate one epoch without blocking the event loop."""
+        batches = self._begin()
+        # The wait releases the interpreter, so a thread of asyncio's own pool costs the loop nothing.
+        while ready := await asyncio.to_thread(batches.next_many, 16):
+            for step in self._steps(ready):
+                yield step

@@ -1,0 +1,264 @@
+"""Options of datasets and loaders."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Self
+
+from s3dlio.errors import ConfigError
+
+__all__ = ["LoaderOptions"]
+
+_Check = Callable[[Any], str | None]
+
+
+def _integer(least: int, most: int) -> _Check:
+    def check(value: Any) -> str | None:
+        good = isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+        return None if good else f"an integer from {least} to {most}"
+
+    return check
+
+
+def _flag(value: Any) -> str | None:
+    return None if isinstance(value, bool) or value in (0, 1) else "True or False"
+
+
+def _word(*words: object) -> _Check:
+    def check(value: Any) -> str | None:
+        return None if any(value is word or (value == word) for word in words) else f"one of {words}"
+
+    return check
+
+
+def _optional(inner: _Check) -> _Check:
+    def check(value: Any) -> str | None:
+        return None if value is None or (wrong := inner(value)) is None else f"None or {wrong}"
+
+    return check
+
+
+def _seconds(value: Any) -> str | None:
+    # A day: longer waits are typing errors, and much larger numbers overflow the clock.
+    good = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 86_400
+    return None if good else "seconds, above 0 and up to 86400"
+
+
+def _shuffle(value: Any) -> str | None:
+    return None if isinstance(value, bool) or value in ("none", "global") else "True, False, 'none' or 'global'"
+
+
+_U32 = (1 << 32) - 1
+_U64 = (1 << 64) - 1
+
+# Name -> (default, check). The ranges are those of the Rust core; a test compares the two.
+_FIELDS: dict[str, tuple[Any, _Check]] = {
+    "batch_size": (32, _integer(1, 1 << 24)),
+    "drop_last": (False, _flag),
+    "last": (None, _optional(_word("drop", "pad", "wrap", "uneven"))),
+    "shuffle": (False, _shuffle),
+    "seed": (0, _integer(0, _U64)),
+    "decoder": ("bytes", _word("bytes", "npz", "npy")),
+    "collate": ("stack", _word("stack", "list")),
+    "on_error": ("raise", _word("raise", "skip")),
+    "memory_budget": (None, _optional(_integer(1 << 20, 1 << 46))),
+    "num_workers": (0, _integer(0, 512)),
+    "prefetch": (0, _integer(0, 1024)),
+    "timeout_seconds": (None, _optional(_seconds)),
+    "reader_mode": ("sequential", _word("sequential", "range")),
+    "part_size": (8 << 20, _integer(1 << 16, 1 << 32)),
+    "max_inflight_parts": (4, _integer(1, 256)),
+    "shard_rank": (0, _integer(0, _U32)),
+    "shard_world_size": (1, _integer(1, _U32)),
+    "worker_id": (0, _integer(0, _U32)),
+    "num_workers_pytorch": (1, _integer(1, _U32)),
+    "pin_memory": (False, _flag),
+    "persistent_workers": (False, _flag),
+    "multiprocessing_context": (None, _optional(_word("spawn", "fork", "forkserver"))),
+}
+
+# What the core takes by these very names; the rest belongs to readers and to DataLoader.
+CORE = (
+    "batch_size",
+    "drop_last",
+    "last",
+    "seed",
+    "decoder",
+    "collate",
+    "on_error",
+    "memory_budget",
+    "num_workers",
+    "prefetch",
+    "timeout_seconds",
+    "shard_rank",
+    "shard_world_size",
+    "worker_id",
+    "num_workers_pytorch",
+)
+
+DATALOADER = ("pin_memory", "persistent_workers", "multiprocessing_context")
+
+
+class _Setting(int):
+    """The value of an option that shares its name with the method that sets it."""
+
+    _set: Callable[..., LoaderOptions]
+
+    def __new__(cls, value: int, setter: Callable[..., LoaderOptions]) -> Self:
+        self = super().__new__(cls, value)
+        self._set = setter
+        return self
+
+    def __call__(self, *args: Any) -> LoaderOptions:
+        return self._set(*args)
+
+    def __repr__(self) -> str:
+        return repr(int(self))
+
+
+# Methods of the documented builder that carry the name of their option.
+_SETTERS = ("drop_last", "shuffle", "num_workers", "prefetch", "pin_memory", "persistent_workers")
+
+
+def _wrong(name: str, value: object, expected: str) -> ConfigError:
+    return ConfigError(f"option `{name}`: found {value!r}, expected {expected}")
+
+
+class LoaderOptions(Mapping[str, Any]):
+    """Options of a dataset or loader, checked when they are set.
+
+    Give them as keyword arguments, as a dict, or by the builder methods, each of which returns a new object::
+
+        LoaderOptions(batch_size=64, shuffle=True, seed=7)
+        LoaderOptions({"batch_size": 64})
+        PyLoaderOptions().with_batch_size(64).shuffle(True, 7).drop_last(True)
+
+    Reading an attribute gives the value. The object is also a mapping of the options that were set. It pickles.
+
+    Options (default): ``batch_size`` (32) samples in a batch; ``drop_last`` (False); ``last`` (None) what becomes of an
+    uneven tail: ``"drop"``, ``"pad"``, ``"wrap"``, ``"uneven"``; ``shuffle`` (False); ``seed`` (0); ``decoder``
+    (``"bytes"``) also ``"npz"``, ``"npy"``; ``collate`` (``"stack"``) or ``"list"``; ``on_error`` (``"raise"``) or
+    ``"skip"``; ``memory_budget`` (None: ``S3DLIO_MEMORY_BUDGET`` or 256 MiB) bytes read ahead; ``num_workers`` (0:
+    automatic) network reads in flight; ``prefetch`` (0: as the budget allows) batches read ahead; ``timeout_seconds``
+    (None) longest wait for a batch; ``reader_mode`` (``"sequential"``) or ``"range"``: whether objects above twice
+    ``part_size`` (8 MiB) come in up to ``max_inflight_parts`` (4) parallel ranges; ``shard_rank`` (0) of
+    ``shard_world_size`` (1); ``worker_id`` (0) of ``num_workers_pytorch`` (1). ``pin_memory``, ``persistent_workers``
+    and ``multiprocessing_context`` are for ``torch.utils.data.DataLoader``: see :meth:`dataloader_kwargs`.
+
+    Raises:
+        ConfigError: An unknown name (with the nearest known one), or a value out of range.
+        TypeError: The options are no mapping.
+    """
+
+    _values: dict[str, Any]
+
+    def __init__(self, options: Mapping[str, Any] | None = None, /, **keywords: Any) -> None:
+        if options is not None and not isinstance(options, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            message = f"options: found {type(options).__name__}, expected LoaderOptions or a dict"
+            raise TypeError(message)
+        object.__setattr__(self, "_values", {})
+        for name, value in {**(options or {}), **keywords}.items():
+            self._put(name, value)
+
+    def _put(self, name: str, value: Any) -> None:
+        if name not in _FIELDS:
+            near = difflib.get_close_matches(name, _FIELDS, n=1)
+            hint = f"; did you mean `{near[0]}`?" if near else ""
+            message = f"option `{name}` is unknown{hint}"
+            raise ConfigError(message)
+        default, check = _FIELDS[name]
+        if (wrong := check(value)) is not None:
+            raise _wrong(name, value, wrong)
+        self._values[name] = bool(value) if isinstance(default, bool) and name != "shuffle" else value
+
+    def _with(self, **changes: Any) -> LoaderOptions:
+        return LoaderOptions(self._values | changes)
+
+    def _set(self, name: str, *args: Any) -> LoaderOptions:
+        if name == "shuffle" and len(args) == 2:  # noqa: PLR2004 - shuffle(on, seed)
+            return self._with(shuffle=args[0], seed=args[1])
+        (value,) = args
+        return self._with(**{name: value})
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name not in _FIELDS:
+            message = f"{type(self).__name__!r} object has no attribute {name!r}"
+            raise AttributeError(message)
+        value = self._values.get(name, _FIELDS[name][0])
+        if name in _SETTERS and isinstance(value, int):
+            return _Setting(value, lambda *args: self._set(name, *args))
+        return value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._put(name, value)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"LoaderOptions({', '.join(f'{name}={value!r}' for name, value in self._values.items())})"
+
+    def __reduce__(self) -> tuple[type[LoaderOptions], tuple[dict[str, Any]]]:
+        return LoaderOptions, (self._values,)
+
+    def value(self, name: str) -> Any:
+        """Return the value of an option, or its default."""
+        return self._values.get(name, _FIELDS[name][0])
+
+    def with_batch_size(self, size: int) -> LoaderOptions:
+        """Return options with ``batch_size``."""
+        return self._with(batch_size=size)
+
+    def with_timeout(self, seconds: float) -> LoaderOptions:
+        """Return options with ``timeout_seconds``."""
+        return self._with(timeout_seconds=seconds)
+
+    def use_spawn(self) -> LoaderOptions:
+        """Return options whose ``DataLoader`` workers are spawned."""
+        return self._with(multiprocessing_context="spawn")
+
+    def use_fork(self) -> LoaderOptions:
+        """Return options whose ``DataLoader`` workers are forked."""
+        return self._with(multiprocessing_context="fork")
+
+    def use_forkserver(self) -> LoaderOptions:
+        """Return options whose ``DataLoader`` workers come from a fork server."""
+        return self._with(multiprocessing_context="forkserver")
+
+    def random_sampling(self, replacement: bool = False) -> LoaderOptions:  # noqa: FBT001, FBT002
+        """Return options with a global shuffle; drawing with replacement raises ``ConfigError``."""
+        if replacement:
+            raise _wrong("replacement", replacement, "False: every record comes exactly once in an epoch")
+        return self._with(shuffle=True)
+
+    def distributed_sampling(self, rank: int, world_size: int) -> LoaderOptions:
+        """Return options for one rank of several."""
+        return self._with(shard_rank=rank, shard_world_size=world_size)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all options, defaults included."""
+        return {name: self.value(name) for name in _FIELDS}
+
+    def dataloader_kwargs(self) -> dict[str, Any]:
+        """Return keyword arguments for ``torch.utils.data.DataLoader``: those options that concern its workers."""
+        return {name: self._values[name] for name in DATALOADER if name in self._values}
+
+    def core_kwargs(self) -> dict[str, Any]:
+        """Return the keyword arguments of the Rust loader."""
+        shuffle = self.value("shuffle")
+        words = {True: "global", False: "none"}
+        return {name: self.value(name) for name in CORE} | {"shuffle": words.get(shuffle, shuffle)}
+
+    def access(self) -> tuple[int, int]:
+        """Return (bytes of a range request, ranges of one object in flight)."""
+        if self.value("reader_mode") == "range":
+            return self.value("part_size"), self.value("max_inflight_parts")
+        # One stream for each object, however large.
+        return 1 << 62, 1

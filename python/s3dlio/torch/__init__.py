@@ -1,0 +1,9 @@
+"""Data sets and the loader for PyTorch."""
+
+from __future__ import annotations
+
+from s3dlio.torch.iterable import S3IterableDataset
+from s3dlio.torch.loader import Loader
+from s3dlio.torch.map import S3MapDataset
+
+__all__ = ["Loader", "S3IterableDataset", "S3MapDataset"]

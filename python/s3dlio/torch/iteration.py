@@ -1,0 +1,139 @@
+"""One running iteration of an iterable data set."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable
+from typing import Any, Self
+
+from torch.utils.data import default_collate
+
+from s3dlio import _s3dlio
+from s3dlio.errors import TransformError
+from s3dlio.torch.convert import Converter, apply_transform
+
+__all__ = ["Iteration"]
+
+_log = logging.getLogger("s3dlio")
+
+# Batches taken over at once in sample mode: one crossing into Rust then serves many samples.
+_TAKE = 64
+
+
+class Iteration:
+    """An iterator over samples or batches that knows how far its consumer is."""
+
+    def __init__(
+        self,
+        core: _s3dlio.Loader,
+        objects: _s3dlio.Objects,
+        *,
+        epoch: int,
+        step: int,
+        skip: int,
+        stride: int,
+        batched: bool,
+        convert: Converter,
+        transform: Callable[[Any], Any] | None,
+    ) -> None:
+        self._batches = core.iterate(epoch, step)
+        self._objects = objects
+        self._epoch = epoch
+        self._step = step
+        self._sample = skip
+        self._stride = stride
+        self._batched = batched
+        self._convert = convert
+        self._transform = transform
+        self._skip_errors = core.skips_errors
+        self._skip = skip
+        self._ready: list[Any] = []
+        self._samples: list[Any] = []
+        self._done = False
+
+    def position(self) -> tuple[int, int, int]:
+        """Return (epoch, step, sample) of what the consumer will get next."""
+        return (self._epoch + 1, 0, 0) if self._done else (self._epoch, self._step, self._sample)
+
+    def stats(self) -> dict[str, int]:
+        """Return the figures of the core."""
+        return self._batches.stats()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        return self._next_batch() if self._batched else self._next_sample()
+
+    def _next_batch(self) -> Any:
+        while (ready := self._batches.next()) is not None:
+            step, indices, _, data, skipped = ready
+            self._report(skipped)
+            if self._transform is None:
+                batch = None if len(indices) == 0 else self._convert.batch(data)
+            else:
+                samples = [
+                    done for index, sample in zip(indices, data, strict=True) if (done := self._finish(index, sample))
+                ]
+                batch = default_collate([value for (value,) in samples]) if samples else None
+            self._step, self._sample = step + self._stride, 0
+            if batch is not None:
+                return batch
+            self._warn_about_empty(step)
+        return self._end()
+
+    def _next_sample(self) -> Any:
+        while True:
+            while self._samples:
+                index, sample, step, left = self._samples.pop()
+                done = self._finish(index, sample)
+                self._step, self._sample = (step + self._stride, 0) if left == 0 else (step, self._sample + 1)
+                if done:
+                    return done[0]
+            if not self._ready:
+                self._ready = self._batches.next_many(_TAKE)[::-1]
+                if not self._ready:
+                    return self._end()
+            self._take_samples()
+
+    def _take_samples(self) -> None:
+        step, indices, _, data, skipped = self._ready.pop()
+        self._report(skipped)
+        count = len(indices)
+        samples = [
+            (int(index), sample, step, count - 1 - at)
+            for at, (index, sample) in enumerate(zip(indices, data, strict=True))
+        ]
+        # Popped from the end; a resumed iteration leaves out what its first block had given already.
+        self._samples = samples[self._skip :][::-1]
+        self._skip = 0
+        if not self._samples:
+            self._step, self._sample = step + self._stride, 0
+
+    def _finish(self, index: int, sample: Any) -> tuple[Any] | None:
+        converted = self._convert.sample(sample)
+        if self._transform is None:
+            return (converted,)
+        try:
+            return (apply_transform(self._transform, converted, self._objects.uri(int(index)), int(index)),)
+        except TransformError as error:
+            if not self._skip_errors:
+                raise
+            self._report([(int(index), error.uri or "", str(error))])
+            return None
+
+    def _report(self, skipped: list[tuple[int, str, str]]) -> None:
+        for index, uri, reason in skipped:
+            _log.warning("skipped record %d (%s): %s", index, uri, reason)
+
+    def _warn_about_empty(self, step: int) -> None:
+        message = (
+            f"every sample of batch {step} was skipped, so this rank gives one batch less than the others: "
+            "ranks that synchronise at each batch will wait for it"
+        )
+        warnings.warn(message, RuntimeWarning, stacklevel=4)
+
+    def _end(self) -> Any:
+        self._done = True
+        raise StopIteration

@@ -1,0 +1,178 @@
+//! Batches: samples put together, arrays stacked into one buffer each.
+
+use s3dlio_formats::npy::Array;
+use s3dlio_runtime::budget::Permit;
+
+use crate::decode::Sample;
+use crate::error::{LoaderError, Result};
+
+/// Arrays of equal shape, one behind the other in C order.
+#[derive(Debug)]
+pub struct Stack {
+    /// NumPy's description of the element type.
+    pub descr: String,
+    /// Shape with the batch in front: `[B, ...]`.
+    pub shape: Vec<u64>,
+    /// The elements; the only copy made of them since they were read or inflated.
+    pub data: Vec<u8>,
+}
+
+/// What a batch holds.
+#[derive(Debug)]
+pub enum BatchData {
+    /// The samples one by one.
+    Samples(Vec<Sample>),
+    /// One stack of arrays (decoder `npy`).
+    Stack(Stack),
+    /// Stacks by field name (decoder `npz`).
+    Fields(Vec<(String, Stack)>),
+}
+
+/// A sample that could not be read or decoded and was left out.
+#[derive(Debug, Clone)]
+pub struct Skipped {
+    /// Index of the record in the data set.
+    pub index: u64,
+    /// Its URI.
+    pub uri: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// One batch, in the order of the epoch.
+#[derive(Debug)]
+pub struct Batch {
+    /// Number of the batch within the rank's epoch.
+    pub step: u64,
+    /// Record indices of the samples, skipped ones left out.
+    pub indices: Vec<u64>,
+    /// How many of them are real; the rest repeats samples to fill the batch.
+    pub real: u64,
+    /// The samples.
+    pub data: BatchData,
+    /// What was left out.
+    pub skipped: Vec<Skipped>,
+    /// The bytes this batch holds of the memory budget.
+    pub(crate) permits: Vec<Permit>,
+}
+
+/// Stacks the arrays of samples that all have the same fields.
+///
+/// `names` gives a sample's URI for messages; `reserve` is told the bytes of the stacks before they are allocated.
+///
+/// # Errors
+/// [`LoaderError::Shape`] naming the first sample that does not fit to the one before.
+pub(crate) fn stack(
+    samples: &[Sample],
+    name: impl Fn(usize) -> String,
+    reserve: impl FnOnce(u64),
+) -> Result<Option<BatchData>> {
+    let Some(first) = samples.first() else { return Ok(None) };
+    reserve(samples.iter().map(Sample::data_bytes).sum());
+    match first {
+        Sample::Bytes(_) => Ok(None),
+        Sample::Array(_) => {
+            let arrays = samples.iter().map(|sample| match sample {
+                Sample::Array(array) => Some(array),
+                _ => None,
+            });
+            Ok(Some(BatchData::Stack(stack_field("", arrays, &name)?)))
+        }
+        Sample::Fields(fields) => {
+            let mut stacks = Vec::with_capacity(fields.len());
+            for (position, (field, _)) in fields.iter().enumerate() {
+                let arrays = samples.iter().map(|sample| find(sample, position, field));
+                stacks.push((field.clone(), stack_field(field, arrays, &name)?));
+            }
+            no_more_fields(samples, fields.len(), &name)?;
+            Ok(Some(BatchData::Fields(stacks)))
+        }
+    }
+}
+
+/// Samples of one data set mostly have their fields in one order, so the position is tried before a search.
+fn find<'a>(sample: &'a Sample, position: usize, field: &str) -> Option<&'a Array> {
+    let Sample::Fields(fields) = sample else { return None };
+    let named = |entry: &&(String, Array)| entry.0 == field;
+    fields.get(position).filter(named).or_else(|| fields.iter().find(named)).map(|(_, array)| array)
+}
+
+fn no_more_fields(samples: &[Sample], expected: usize, name: &impl Fn(usize) -> String) -> Result<()> {
+    for (at, sample) in samples.iter().enumerate() {
+        if let Sample::Fields(fields) = sample {
+            if fields.len() != expected {
+                return Err(LoaderError::Shape {
+                    uri: name(at),
+                    field: String::new(),
+                    found: format!("{} fields", fields.len()),
+                    expected: format!("{expected} fields, as in {}", name(0)),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn stack_field<'a>(
+    field: &str,
+    arrays: impl Iterator<Item = Option<&'a Array>> + Clone,
+    name: &impl Fn(usize) -> String,
+) -> Result<Stack> {
+    let mismatch = |at: usize, found: String, expected: String| LoaderError::Shape {
+        uri: name(at),
+        field: field.to_owned(),
+        found,
+        expected: format!("{expected}, as in {}", name(0)),
+    };
+    let bytes = arrays.clone().flatten().map(|array| array.data.len()).sum();
+    let mut data = Vec::with_capacity(bytes);
+    let mut model: Option<&Array> = None;
+    let mut count = 0;
+    for (at, array) in arrays.enumerate() {
+        let array = array.ok_or_else(|| mismatch(at, "no such field".into(), "the field".into()))?;
+        let model = *model.get_or_insert(array);
+        if array.shape != model.shape || array.descr != model.descr {
+            return Err(mismatch(at, describe(array), describe(model)));
+        }
+        append_c_order(array, &mut data);
+        count += 1;
+    }
+    let model = model.ok_or_else(|| mismatch(0, "an empty batch".into(), "at least one sample".into()))?;
+    let shape = std::iter::once(count).chain(model.shape.iter().copied()).collect();
+    Ok(Stack { descr: model.descr.clone(), shape, data })
+}
+
+fn describe(array: &Array) -> String {
+    format!("shape {:?} of {}", array.shape, array.descr)
+}
+
+/// Appends an array's elements in C order, whatever order they are stored in.
+fn append_c_order(array: &Array, out: &mut Vec<u8>) {
+    let axes = array.shape.len();
+    if !array.fortran_order || axes < 2 {
+        out.extend_from_slice(&array.data);
+        return;
+    }
+    let shape: Vec<usize> = array.shape.iter().map(|&n| usize::try_from(n).unwrap_or(0)).collect();
+    let strides: Vec<usize> = shape
+        .iter()
+        .scan(array.item_size, |stride, &n| {
+            let this = *stride;
+            *stride *= n;
+            Some(this)
+        })
+        .collect();
+    let elements: usize = shape.iter().product();
+    let mut at = vec![0; axes];
+    for _ in 0..elements {
+        let offset: usize = at.iter().zip(&strides).map(|(i, stride)| i * stride).sum();
+        out.extend_from_slice(&array.data[offset..offset + array.item_size]);
+        for axis in (0..axes).rev() {
+            at[axis] += 1;
+            if at[axis] < shape[axis] {
+                break;
+            }
+            at[axis] = 0;
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Options of a loader, with their ranges.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use s3dlio_runtime::settings;
+
+use crate::batches::{Last, Sharding};
+use crate::decode::Decoder;
+use crate::error::{LoaderError, Result};
+
+/// Largest batch: past any training batch, and small enough that sizes of batches cannot overflow.
+const MAX_BATCH: u64 = 1 << 24;
+
+/// Most batches ahead, and their number when only the memory budget is to bound them: with smaller samples than a
+/// kilobyte the budget alone would let the bookkeeping of batches outgrow the data.
+const MAX_PREFETCH: usize = 1024;
+
+/// Most reads in flight: what one process may have open files for under the usual limit of 1,024, halved.
+const MAX_READS: usize = 512;
+
+/// Reads in flight over the network unless told otherwise: at 20 ms a request this is 3,200 requests a second.
+const DEFAULT_READS: usize = 64;
+
+/// Least memory budget: one part of a large object.
+const MIN_BUDGET: u64 = 1 << 20;
+
+/// In which order records come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Shuffle {
+    /// As the data set has them.
+    #[default]
+    None,
+    /// A permutation of the whole epoch.
+    Global,
+}
+
+/// What becomes of the arrays of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Collate {
+    /// One array with the batch in front; unequal shapes are an error.
+    #[default]
+    Stack,
+    /// The samples one by one.
+    List,
+}
+
+/// What becomes of a record that cannot be read or decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnError {
+    /// The iteration ends with the error.
+    #[default]
+    Raise,
+    /// The sample is left out, counted and reported; its batch is shorter.
+    Skip,
+}
+
+/// Options of a loader.
+#[derive(Debug, Clone)]
+pub struct LoaderOptions {
+    /// Samples in a batch, 1 to 16,777,216.
+    pub batch_size: u64,
+    /// Whether an uneven tail is dropped; says the default of `last`.
+    pub drop_last: bool,
+    /// What becomes of an uneven tail.
+    pub last: Option<Last>,
+    /// Order of the records.
+    pub shuffle: Shuffle,
+    /// Seed of the order.
+    pub seed: u64,
+    /// How records are decoded.
+    pub decoder: Decoder,
+    /// What becomes of arrays.
+    pub collate: Collate,
+    /// What becomes of bad records.
+    pub on_error: OnError,
+    /// Bytes that fetched and decoded samples may take until the consumer has them; at least 1 MiB.
+    pub memory_budget: u64,
+    /// Batches ready or in work ahead of the consumer, 1 to 1,024; 0 leaves it to the memory budget.
+    pub prefetch: usize,
+    /// Network reads in flight, 1 to 512; 0 means 64.
+    pub reads: usize,
+    /// Longest wait for a batch; `None` waits as long as the store's own time limits allow.
+    pub timeout: Option<Duration>,
+    /// This process's part of the data set.
+    pub sharding: Sharding,
+}
+
+impl Default for LoaderOptions {
+    fn default() -> Self {
+        Self {
+            batch_size: 1,
+            drop_last: false,
+            last: None,
+            shuffle: Shuffle::None,
+            seed: 0,
+            decoder: Decoder::Bytes,
+            collate: Collate::Stack,
+            on_error: OnError::Raise,
+            memory_budget: settings::memory_budget(),
+            prefetch: 0,
+            reads: 0,
+            timeout: None,
+            sharding: Sharding { rank: 0, world: 1, worker: 0, workers: 1 },
+        }
+    }
+}
+
+impl LoaderOptions {
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// [`LoaderError::Config`] naming the option, what was found and what was expected.
+    pub fn validate(&self) -> Result<()> {
+        within("batch_size", self.batch_size, 1, MAX_BATCH)?;
+        within("memory_budget", self.memory_budget, MIN_BUDGET, 1 << 46)?;
+        within("prefetch", self.prefetch as u64, 0, MAX_PREFETCH as u64)?;
+        within("num_workers", self.reads as u64, 0, MAX_READS as u64)?;
+        if self.drop_last && self.last.is_some_and(|last| last != Last::Drop) {
+            return Err(LoaderError::config(
+                "last",
+                format!("{} together with drop_last=True", self.last()),
+                "last=\"drop\", or drop_last=False",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The rule for uneven tails that holds.
+    #[must_use]
+    pub fn last(&self) -> Last {
+        self.last.unwrap_or_else(|| Last::default_for(self.drop_last, self.sharding.world))
+    }
+
+    pub(crate) fn batches_ahead(&self) -> usize {
+        if self.prefetch == 0 { MAX_PREFETCH } else { self.prefetch }
+    }
+
+    pub(crate) fn reads_in_flight(&self) -> u64 {
+        if self.reads == 0 { DEFAULT_READS as u64 } else { self.reads as u64 }
+    }
+}
+
+fn within(option: &'static str, found: u64, least: u64, most: u64) -> Result<()> {
+    if (least..=most).contains(&found) {
+        return Ok(());
+    }
+    Err(LoaderError::config(option, found.to_string(), format!("an integer from {least} to {most}")))
+}
+
+/// Reads an option that is one of a few words.
+macro_rules! words {
+    ($type:ident, $option:literal, $($word:literal => $value:ident),+) => {
+        impl FromStr for $type {
+            type Err = LoaderError;
+
+            fn from_str(text: &str) -> Result<Self> {
+                match text {
+                    $($word => Ok(Self::$value),)+
+                    _ => Err(LoaderError::config($option, format!("{text:?}"), [$(concat!("\"", $word, "\"")),+].join(" or "))),
+                }
+            }
+        }
+
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(match self { $(Self::$value => $word),+ })
+            }
+        }
+    };
+}
+
+words!(Shuffle, "shuffle", "none" => None, "global" => Global);
+words!(Collate, "collate", "stack" => Stack, "list" => List);
+words!(OnError, "on_error", "raise" => Raise, "skip" => Skip);

@@ -1,0 +1,166 @@
+//! Reading and decoding: groups of local files on the reading pool, network objects on the runtime.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use futures::future::{Either, select};
+use s3dlio_runtime::budget::Permit;
+use s3dlio_runtime::executor::{self, BoxFuture};
+use s3dlio_runtime::pool;
+use s3dlio_store::{StoreError, local};
+
+use super::Shared;
+use super::plan::OVERHEAD;
+use super::slot::Pending;
+use crate::decode::Decoder;
+use crate::error::LoaderError;
+
+/// A group of files is read in one job of up to this many bytes (16 reads of 64 KiB, about 0.3 ms) ...
+const GROUP_BYTES: u64 = 1 << 20;
+
+/// ... and files, so that the threads of the pool share even a small batch of tiny ones.
+const GROUP_FILES: usize = 32;
+
+/// Samples in one job of the decoding pool: inflating is slow enough that small jobs spread better.
+const DECODE_JOB: usize = 4;
+
+type Read = (Pending, Result<Bytes, StoreError>);
+
+/// Local files that will be read together.
+pub(super) struct FileGroup {
+    shared: Arc<Shared>,
+    files: Vec<(Pending, String)>,
+    bytes: u64,
+}
+
+impl FileGroup {
+    pub(super) fn new(shared: &Arc<Shared>) -> Self {
+        Self { shared: Arc::clone(shared), files: Vec::new(), bytes: 0 }
+    }
+
+    pub(super) fn push(&mut self, pending: Pending, path: String) {
+        // A file of unknown size gets a job of its own: its buffer cannot be part of a common one.
+        self.bytes += self.shared.source.bytes(pending.index()).unwrap_or(GROUP_BYTES);
+        self.files.push((pending, path));
+        if self.files.len() >= GROUP_FILES || self.bytes >= GROUP_BYTES {
+            self.flush();
+        }
+    }
+
+    /// Hands the group to the reading pool.
+    pub(super) fn flush(&mut self) {
+        if self.files.is_empty() {
+            return;
+        }
+        let files = std::mem::take(&mut self.files);
+        self.bytes = 0;
+        pool::io().run(move || {
+            // Dropping the samples of a stopped iteration frees their permits.
+            if files.first().is_some_and(|(pending, _)| !pending.shared().is_cancelled()) {
+                decode(read_group(files));
+            }
+        });
+    }
+}
+
+/// Reads files of known size into one allocation; each record is a slice of it.
+fn read_group(files: Vec<(Pending, String)>) -> Vec<Read> {
+    let known = |pending: &Pending| pending.shared().source.bytes(pending.index());
+    let total: u64 = files.iter().filter_map(|(pending, _)| known(pending)).sum();
+    let mut arena = Vec::with_capacity(usize::try_from(total).unwrap_or(0));
+    let mut read = Vec::with_capacity(files.len());
+    for (pending, path) in files {
+        let start = arena.len();
+        let outcome = match known(&pending) {
+            Some(_) => local::read_onto(&path, &mut arena).map(|length| Place::Arena(start..start + length)),
+            None => local::read(&path, 0, None).map(Place::Own),
+        };
+        if outcome.is_err() {
+            arena.truncate(start);
+        }
+        read.push((pending, outcome));
+    }
+    let arena = Bytes::from(arena);
+    let bytes = |place| match place {
+        Place::Arena(range) => arena.slice(range),
+        Place::Own(bytes) => bytes,
+    };
+    read.into_iter().map(|(pending, place)| (pending, place.map(bytes))).collect()
+}
+
+enum Place {
+    Arena(std::ops::Range<usize>),
+    Own(Bytes),
+}
+
+/// Starts a network read; it ends at once when the iteration stops.
+pub(super) fn start_network(
+    shared: &Arc<Shared>,
+    pending: Pending,
+    read: BoxFuture<Result<Bytes, StoreError>>,
+    turn: Permit,
+) {
+    let mut cancel = shared.cancel.subscribe();
+    let task = async move {
+        let _turn = turn;
+        let cancelled = std::pin::pin!(cancel.wait_for(|&cancelled| cancelled));
+        if let Either::Left((result, _)) = select(read, cancelled).await {
+            decode(vec![(pending, result)]);
+        }
+    };
+    // Without a runtime the task is dropped, and the sample's place gets its error from there.
+    if let Err(error) = executor::spawn(task) {
+        tracing::error!(%error, "no network runtime");
+    }
+}
+
+/// Decodes what was read: plain bytes at once, arrays on the decoding pool.
+fn decode(read: Vec<Read>) {
+    let Some(shared) = read.first().map(|(pending, _)| Arc::clone(pending.shared())) else { return };
+    let read: Vec<Read> = read.into_iter().map(|read| account(&shared, read)).collect();
+    if shared.options.decoder == Decoder::Bytes {
+        read.into_iter().for_each(|(pending, bytes)| decode_one(&shared, pending, bytes));
+        return;
+    }
+    let mut read = read.into_iter().peekable();
+    while read.peek().is_some() {
+        let job: Vec<Read> = read.by_ref().take(DECODE_JOB).collect();
+        let shared = Arc::clone(&shared);
+        pool::decode().run(move || {
+            if !shared.is_cancelled() {
+                job.into_iter().for_each(|(pending, bytes)| decode_one(&shared, pending, bytes));
+            }
+        });
+    }
+}
+
+fn account(shared: &Shared, (mut pending, bytes): Read) -> Read {
+    shared.counters.read_requests.fetch_add(1, Ordering::Relaxed);
+    if let Ok(bytes) = &bytes {
+        let length = bytes.len() as u64;
+        shared.counters.read_bytes.fetch_add(length, Ordering::Relaxed);
+        pending.holds(length + OVERHEAD);
+        if shared.source.bytes(pending.index()).is_none() {
+            // Follows a larger record at once and forgets an outlier within some dozens of smaller ones.
+            let known = shared.estimate.load(Ordering::Relaxed);
+            let decayed = if known == super::plan::FIRST_ESTIMATE { 0 } else { known - known / 16 };
+            shared.estimate.store(length.max(decayed).max(1), Ordering::Relaxed);
+        }
+    }
+    (pending, bytes)
+}
+
+fn decode_one(shared: &Shared, mut pending: Pending, bytes: Result<Bytes, StoreError>) {
+    let sample = match bytes {
+        Err(error) => Err(LoaderError::from(error)),
+        Ok(bytes) => {
+            let length = bytes.len() as u64;
+            let decoded = shared.options.decoder.decode(bytes);
+            decoded
+                .inspect(|sample| pending.holds(length.max(sample.data_bytes()) + OVERHEAD))
+                .map_err(|source| LoaderError::decode(shared.source.name(pending.index()), pending.index(), &source))
+        }
+    };
+    pending.fulfil(sample);
+}

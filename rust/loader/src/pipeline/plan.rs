@@ -1,0 +1,80 @@
+//! The planning thread: walks the epoch in order and starts reads as memory allows.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crossbeam_channel::{Receiver, Sender, TrySendError};
+use s3dlio_runtime::budget::{ByteBudget, Permit, Urgency};
+
+use super::Shared;
+use super::fetch::{FileGroup, start_network};
+use super::slot::{Pending, Slot};
+use crate::batch::Batch;
+use crate::error::{LoaderError, Result};
+use crate::source::Access;
+
+/// What a record of unknown size is taken to need before the first one has come: 1 MiB lets a few hundred reads
+/// start under the usual budget, and the first answers correct it.
+pub(super) const FIRST_ESTIMATE: u64 = 1 << 20;
+
+/// Bookkeeping of one sample (slot, permit, slice, name of the file): counted, so that the budget also bounds
+/// data sets of tiny records.
+pub(super) const OVERHEAD: u64 = 256;
+
+type Slots = Sender<Receiver<Result<Batch>>>;
+
+/// Plans the worker's batches from the `first`-th on; returns when all are started or the consumer is gone.
+pub(super) fn run(shared: &Arc<Shared>, slots: &Slots, first: u64) {
+    let mut group = FileGroup::new(shared);
+    for batch in first..shared.plan.batches() {
+        let (slot, result) = Slot::new(shared, batch);
+        if !announce(slots, result, &mut group) {
+            return;
+        }
+        for (at, index) in slot.indices().iter().copied().enumerate() {
+            let bytes = shared.source.bytes(index).unwrap_or_else(|| shared.estimate.load(Ordering::Relaxed));
+            let urgency = || shared.urgency(batch);
+            let Some(permit) = take(&shared.budget, bytes.saturating_add(OVERHEAD), &mut group, urgency) else {
+                return;
+            };
+            let pending = Pending::new(Arc::clone(shared), Arc::clone(&slot), at, index, permit);
+            if !start(shared, pending, index, &mut group) {
+                return;
+            }
+        }
+    }
+    group.flush();
+}
+
+/// Puts a batch into the ordered channel; reads that were held back start before this thread goes to sleep.
+fn announce(slots: &Slots, result: Receiver<Result<Batch>>, group: &mut FileGroup) -> bool {
+    match slots.try_send(result) {
+        Ok(()) => true,
+        Err(TrySendError::Full(result)) => {
+            group.flush();
+            slots.send(result).is_ok()
+        }
+        Err(TrySendError::Disconnected(_)) => false,
+    }
+}
+
+/// Takes units of a budget; reads that were held back start before this thread goes to sleep.
+fn take(budget: &ByteBudget, units: u64, group: &mut FileGroup, urgency: impl FnMut() -> Urgency) -> Option<Permit> {
+    budget.try_acquire(units).or_else(|| {
+        group.flush();
+        budget.acquire(units, urgency)
+    })
+}
+
+fn start(shared: &Arc<Shared>, pending: Pending, index: u64, group: &mut FileGroup) -> bool {
+    match shared.reader.access(index) {
+        Err(error) => pending.fulfil(Err(LoaderError::from(error))),
+        Ok(Access::File(path)) => group.push(pending, path),
+        Ok(Access::Network(read)) => {
+            let urgency = || if shared.is_cancelled() { Urgency::Cancel } else { Urgency::Wait };
+            let Some(turn) = take(&shared.reads, 1, group, urgency) else { return false };
+            start_network(shared, pending, read, turn);
+        }
+    }
+    true
+}

@@ -1,0 +1,33 @@
+//! The global shuffle: every epoch its own permutation of the whole data set.
+
+use super::{Permutation, Sampler};
+
+/// Every epoch runs over all of `0..n` in the order of [`Permutation`]`(n, seed, epoch)`.
+///
+/// [`Sampler::index`] derives the epoch's keys at each call. Where many positions of one epoch are wanted, take
+/// [`Global::permutation`] once and ask that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Global {
+    /// The number of samples of the data set.
+    pub n: u64,
+    /// The seed of the shuffle; every value is as good as any other.
+    pub seed: u64,
+}
+
+impl Global {
+    /// The permutation of `epoch`.
+    #[must_use]
+    pub fn permutation(&self, epoch: u64) -> Permutation {
+        Permutation::new(self.n, self.seed, epoch)
+    }
+}
+
+impl Sampler for Global {
+    fn len(&self, _epoch: u64) -> u64 {
+        self.n
+    }
+
+    fn index(&self, epoch: u64, position: u64) -> u64 {
+        self.permutation(epoch).index(position)
+    }
+}

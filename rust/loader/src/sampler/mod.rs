@@ -1,0 +1,26 @@
+//! Samplers: the order of an epoch as a pure function of (seed, epoch, position).
+//!
+//! A sampler holds no generator state, so that any thread, worker or rank can ask for any position at any time, and so
+//! that resuming needs a position only.
+
+mod global;
+pub mod permutation;
+mod sequential;
+
+use std::fmt::Debug;
+
+pub use global::Global;
+pub use permutation::Permutation;
+pub use sequential::Sequential;
+
+/// The order of the samples of each epoch.
+pub trait Sampler: Send + Sync + Debug {
+    /// The number of positions of `epoch`.
+    fn len(&self, epoch: u64) -> u64;
+
+    /// The index in the data set of the sample at `position` of `epoch`.
+    ///
+    /// `position` must be below `len(epoch)`. A position at or past the end counts on from the beginning
+    /// (`position % len`), and an empty epoch gives 0.
+    fn index(&self, epoch: u64, position: u64) -> u64;
+}

@@ -1,0 +1,76 @@
+//! One storage operation, to be waited for or awaited.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use s3dlio_runtime::executor::{self, BoxFuture};
+use s3dlio_store::{StoreError, Work};
+
+use crate::errors::{Failure, internal};
+
+/// How long a wait may go on before signals are looked at: Ctrl-C then acts within a tenth of a second, and the
+/// look itself costs nothing.
+pub const SLICE: Duration = Duration::from_millis(100);
+
+/// Makes the Python result; runs on a thread that is attached to the interpreter.
+pub type Convert = Box<dyn FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send>;
+
+/// What an operation ends with.
+pub type Outcome = Result<Convert, Failure>;
+
+/// A storage operation that has not started; runs once.
+#[pyclass(frozen, module = "s3dlio._s3dlio")]
+pub struct Operation(Mutex<Option<Work<Outcome>>>);
+
+impl Operation {
+    /// An operation whose result `convert` turns into a Python object.
+    pub fn new<T: Send + 'static>(
+        work: Work<T>,
+        convert: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
+    ) -> Self {
+        Self::fallible(work.map(Ok), convert)
+    }
+
+    /// The same for work whose result can still be an error of another kind than the store's.
+    pub fn fallible<T: Send + 'static>(
+        work: Work<Result<T, Failure>>,
+        convert: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
+    ) -> Self {
+        let work = work.map(move |value| value.map(|value| Box::new(move |py: Python<'_>| convert(py, value)) as Convert));
+        Self(Mutex::new(Some(work)))
+    }
+
+    fn take(&self) -> PyResult<Work<Outcome>> {
+        let work = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        work.ok_or_else(|| internal("an operation runs only once"))
+    }
+
+    /// The operation as a future for the network runtime.
+    pub fn into_future(slf: &Bound<'_, Self>) -> PyResult<BoxFuture<Outcome>> {
+        let future = slf.get().take()?.into_future();
+        Ok(Box::pin(async move { future.await.unwrap_or_else(|error| Err(error.into())) }))
+    }
+}
+
+#[pymethods]
+impl Operation {
+    /// Runs the operation to its end, with the interpreter released; Ctrl-C breaks it off.
+    fn wait(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let outcome = match self.take()? {
+            Work::Here(job) => py.detach(job),
+            Work::Network(future) => drive(py, future)?,
+        };
+        outcome.map_err(Failure::from)??(py)
+    }
+}
+
+fn drive<T: Send>(py: Python<'_>, mut future: BoxFuture<T>) -> PyResult<T> {
+    loop {
+        let slice = py.detach(|| executor::drive(&mut future, SLICE));
+        match slice.map_err(|error| Failure::from(StoreError::from(error)))? {
+            Some(result) => return Ok(result),
+            None => py.check_signals()?,
+        }
+    }
+}

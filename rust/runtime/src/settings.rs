@@ -1,0 +1,75 @@
+//! Sizes of the shared resources, from the machine and from the environment.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// How many processes of this kind share the machine; see [`set_worker_share`].
+static WORKERS: AtomicUsize = AtomicUsize::new(1);
+
+/// Smallest memory budget that the environment may ask for.
+///
+/// Below one range part (8 MiB) the budget would only slow the pipeline down: one part is always let through.
+const MIN_BUDGET: u64 = 8 << 20;
+
+/// Says that `workers` processes (the workers of a `DataLoader`) share this machine.
+///
+/// Thread counts and the memory budget are divided by it. Values below 1 mean 1. Has no effect on pools that are
+/// already running in this process.
+pub fn set_worker_share(workers: usize) {
+    WORKERS.store(workers.max(1), Ordering::Relaxed);
+}
+
+/// Cores that this process may use (affinity and cgroup limits counted), at least 1.
+#[must_use]
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn shared_cores() -> usize {
+    (cores() / WORKERS.load(Ordering::Relaxed)).max(1)
+}
+
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    match text.trim().parse::<u64>() {
+        Ok(n) if n > 0 => Some(n),
+        _ => {
+            tracing::warn!(name, value = %text, "ignored: expected an integer of at least 1");
+            None
+        }
+    }
+}
+
+fn threads(name: &str, default: usize) -> usize {
+    // 512 threads is past any storage this library has met; more is a typing error.
+    number(name).map_or(default, |n| n.min(512) as usize)
+}
+
+/// Threads of the tokio runtime: `S3DLIO_RT_THREADS`, else this process's share of the cores but at least 2, so
+/// that one thread busy with TLS or copying does not stop the sockets of all others.
+#[must_use]
+pub fn runtime_threads() -> usize {
+    threads("S3DLIO_RT_THREADS", shared_cores().max(2))
+}
+
+/// Threads that read local files: `S3DLIO_IO_THREADS`, else this process's share of the cores.
+///
+/// Reads from page cache are memory copies: more threads than cores only add page faults.
+#[must_use]
+pub fn io_threads() -> usize {
+    threads("S3DLIO_IO_THREADS", shared_cores())
+}
+
+/// Threads that decode: `S3DLIO_DECODE_THREADS`, else this process's share of the cores.
+#[must_use]
+pub fn decode_threads() -> usize {
+    threads("S3DLIO_DECODE_THREADS", shared_cores())
+}
+
+/// Bytes that one loader may hold: `S3DLIO_MEMORY_BUDGET` (bytes), else 256 MiB, divided by the worker share.
+///
+/// 256 MiB is 0.2 s of a 10 Gbit/s link: enough to ride over a slow request, small beside a training process.
+#[must_use]
+pub fn memory_budget() -> u64 {
+    let total = number("S3DLIO_MEMORY_BUDGET").unwrap_or(256 << 20);
+    (total / WORKERS.load(Ordering::Relaxed) as u64).max(MIN_BUDGET)
+}

@@ -1,0 +1,18 @@
+//! Object storage for s3dlio: one set of verbs over every URI scheme.
+//!
+//! [`uri`] parses, [`registry`] turns a URI into a store (kept per process), [`ops`] holds the verbs. Network stores
+//! are `object_store` clients; local files are read and written by [`local`], on the calling thread or on the
+//! reading pool, because a hop through a runtime costs more than a small read.
+
+pub mod error;
+pub mod local;
+pub mod ops;
+pub mod pattern;
+pub mod registry;
+pub mod settings;
+pub mod uri;
+pub mod work;
+
+pub use error::{Result, StoreError};
+pub use uri::{Scheme, Uri};
+pub use work::Work;

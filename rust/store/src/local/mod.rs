@@ -1,0 +1,30 @@
+//! Local files: the fast reader, atomic writes and directory walks.
+//!
+//! All functions block; callers run them on the calling thread or on the reading pool.
+
+mod read;
+mod walk;
+mod write;
+
+pub use read::{read, read_at, read_onto};
+pub use walk::{Found, directory, is_temporary, walk};
+pub use write::{remove, remove_tree, write_atomic};
+
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+
+use crate::error::{Result, StoreError};
+
+/// Metadata of a file or directory; symbolic links are followed.
+///
+/// # Errors
+/// [`StoreError::NotFound`], [`StoreError::PermissionDenied`], [`StoreError::Store`].
+pub fn metadata(path: &str) -> Result<Metadata> {
+    std::fs::metadata(path).map_err(|source| StoreError::io(format!("file://{path}"), &source))
+}
+
+/// An entity tag for a file: inode, modification time in ns and size, so that a rewrite changes it.
+#[must_use]
+pub fn etag(meta: &Metadata) -> String {
+    format!("{:x}-{:x}-{:x}", meta.ino(), meta.mtime() * 1_000_000_000 + meta.mtime_nsec(), meta.size())
+}

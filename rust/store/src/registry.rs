@@ -1,0 +1,78 @@
+//! From a URI to the store behind it; clients are kept per process and per settings.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use object_store::ObjectStore;
+use object_store::memory::InMemory;
+use s3dlio_runtime::fork::{self, ForkLocal};
+
+use crate::error::{Result, StoreError};
+use crate::settings::S3;
+use crate::uri::{Scheme, Uri};
+
+/// The store behind a URI.
+#[derive(Debug, Clone)]
+pub enum Backend {
+    /// Local files; see [`crate::local`].
+    Local,
+    /// A network store, or the one in memory.
+    Object(Arc<dyn ObjectStore>),
+}
+
+type Clients = RwLock<HashMap<S3, Arc<dyn ObjectStore>>>;
+
+/// Connections do not survive a fork, so neither do the clients that own them.
+static CLIENTS: ForkLocal<Clients> = ForkLocal::new();
+
+/// The store that serves `uri` under the present environment.
+///
+/// Call it on the thread that asks for the operation: it reads environment variables.
+///
+/// # Errors
+/// [`StoreError::Config`], [`StoreError::PermissionDenied`] for settings that cannot work;
+/// [`StoreError::Forked`] for `memory://` in a forked child.
+pub fn open(uri: &Uri) -> Result<Backend> {
+    match uri.scheme {
+        Scheme::File => Ok(Backend::Local),
+        Scheme::Memory => memory(uri).map(Backend::Object),
+        Scheme::S3 => s3(uri).map(Backend::Object),
+    }
+}
+
+fn s3(uri: &Uri) -> Result<Arc<dyn ObjectStore>> {
+    let settings = S3::resolve(uri)?;
+    let clients = CLIENTS.get_or_init(Clients::default);
+    if let Some(client) = clients.read().unwrap_or_else(PoisonError::into_inner).get(&settings) {
+        return Ok(Arc::clone(client));
+    }
+    let client: Arc<dyn ObjectStore> = Arc::new(settings.build()?);
+    let mut clients = clients.write().unwrap_or_else(PoisonError::into_inner);
+    Ok(Arc::clone(clients.entry(settings).or_insert(client)))
+}
+
+struct Memory {
+    generation: u64,
+    buckets: RwLock<HashMap<String, Arc<dyn ObjectStore>>>,
+}
+
+/// The objects live in the process that wrote them. A forked child sees a frozen copy whose locks may be held by
+/// threads it does not have, and a spawned one sees nothing, so both are refused rather than half-working.
+fn memory(uri: &Uri) -> Result<Arc<dyn ObjectStore>> {
+    static MEMORY: OnceLock<Memory> = OnceLock::new();
+    let memory = MEMORY.get_or_init(|| Memory { generation: fork::generation(), buckets: RwLock::default() });
+    if memory.generation != fork::generation() {
+        return Err(StoreError::Forked {
+            uri: uri.to_string(),
+            detail: "memory:// belongs to the process that first used it, and this is a forked child of it; use \
+                     file:// or s3:// with worker processes"
+                .into(),
+        });
+    }
+    if let Some(store) = memory.buckets.read().unwrap_or_else(PoisonError::into_inner).get(&uri.bucket) {
+        return Ok(Arc::clone(store));
+    }
+    let mut buckets = memory.buckets.write().unwrap_or_else(PoisonError::into_inner);
+    let store = buckets.entry(uri.bucket.clone()).or_insert_with(|| Arc::new(InMemory::new()));
+    Ok(Arc::clone(store))
+}

@@ -1,0 +1,78 @@
+//! Where an operation runs: on the calling thread, or on the network runtime.
+
+use std::future::Future;
+
+use s3dlio_runtime::executor::BoxFuture;
+
+use crate::error::Result;
+
+/// One operation, ready to run.
+///
+/// The caller decides how to wait: a blocking binding runs [`Work::Here`] on its own thread with the interpreter
+/// released and drives [`Work::Network`] in slices between signal checks; an async one spawns either.
+pub enum Work<T> {
+    /// Short local work: cheaper on the calling thread than the hop to another one.
+    Here(Box<dyn FnOnce() -> Result<T> + Send + 'static>),
+    /// Work that waits: for the network, or for the reading pool.
+    Network(BoxFuture<Result<T>>),
+}
+
+impl<T: Send + 'static> Work<T> {
+    /// Local work.
+    pub fn here(job: impl FnOnce() -> Result<T> + Send + 'static) -> Self {
+        Self::Here(Box::new(job))
+    }
+
+    /// Work that waits.
+    pub fn network(future: impl Future<Output = Result<T>> + Send + 'static) -> Self {
+        Self::Network(Box::pin(future))
+    }
+
+    /// The same work with its result passed through `convert`, on whatever thread the work ends.
+    pub fn map<U: Send + 'static>(self, convert: impl FnOnce(T) -> U + Send + 'static) -> Work<U> {
+        match self {
+            Self::Here(job) => Work::here(move || job().map(convert)),
+            Self::Network(future) => Work::network(async move { future.await.map(convert) }),
+        }
+    }
+
+    /// Runs the work to its end on this thread, without looking for signals.
+    ///
+    /// # Errors
+    /// Those of the operation.
+    pub fn wait(self) -> Result<T> {
+        match self {
+            Self::Here(job) => job(),
+            Self::Network(future) => s3dlio_runtime::executor::handle()?.block_on(future),
+        }
+    }
+
+    /// Turns the work into a future; local work runs on the reading pool.
+    pub fn into_future(self) -> BoxFuture<Result<T>> {
+        match self {
+            Self::Network(future) => future,
+            Self::Here(job) => Box::pin(on_pool(job)),
+        }
+    }
+}
+
+impl<T> std::fmt::Debug for Work<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Here(_) => "Work::Here",
+            Self::Network(_) => "Work::Network",
+        })
+    }
+}
+
+/// Runs a job on the reading pool and waits for it without blocking a runtime thread.
+pub(crate) async fn on_pool<T: Send + 'static>(job: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let (done, result) = tokio::sync::oneshot::channel();
+    s3dlio_runtime::pool::io().run(move || {
+        // The receiver is gone when the waiting operation was cancelled: nobody wants the result.
+        let _ = done.send(job());
+    });
+    result.await.unwrap_or_else(|_| {
+        Err(crate::error::StoreError::Store { uri: String::new(), detail: "a reading thread panicked".into() })
+    })
+}

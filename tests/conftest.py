@@ -1,0 +1,57 @@
+"""What holds for every run: which fixtures exist, and that nothing is skipped unnoticed."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = [
+    f"tests.fixtures.{path.stem}"
+    for path in sorted((Path(__file__).parent / "fixtures").glob("[!_]*.py"))
+]
+
+# Patterns of node ids that may skip, with the reason why no machine of ours can run them.
+ALLOWED_SKIPS: dict[str, str] = {}
+
+UNEXPECTED_SKIPS = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[UNEXPECTED_SKIPS] = []
+    config.pluginmanager.register(SkipAccount(config.stash[UNEXPECTED_SKIPS]))
+
+
+class SkipAccount:
+    """Collects every skip, of a test or of a whole module, that no pattern allows."""
+
+    def __init__(self, unexpected: list[str]) -> None:
+        self.unexpected = unexpected
+
+    def note(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        # An expected failure is reported as a skip too; it ran.
+        if report.skipped and not hasattr(report, "wasxfail"):
+            if not any(fnmatch(report.nodeid, pattern) for pattern in ALLOWED_SKIPS):
+                reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+                self.unexpected.append(f"{report.nodeid}: {reason}")
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.note(report)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self.note(report)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if session.config.stash[UNEXPECTED_SKIPS] and exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    if unexpected := config.stash[UNEXPECTED_SKIPS]:
+        terminalreporter.section("unexpected skips (the run fails)", red=True)
+        for line in unexpected:
+            terminalreporter.write_line(line)
