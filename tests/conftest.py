@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 pytest_plugins = [
-    f"tests.fixtures.{path.stem}"
-    for path in sorted((Path(__file__).parent / "fixtures").glob("[!_]*.py"))
+    f"tests.fixtures.{path.stem}" for path in sorted((Path(__file__).parent / "fixtures").glob("[!_]*.py"))
 ]
 
 # Patterns of node ids that may skip, with the reason why no machine of ours can run them.
@@ -31,10 +30,10 @@ class SkipAccount:
 
     def note(self, report: pytest.TestReport | pytest.CollectReport) -> None:
         # An expected failure is reported as a skip too; it ran.
-        if report.skipped and not hasattr(report, "wasxfail"):
-            if not any(fnmatch(report.nodeid, pattern) for pattern in ALLOWED_SKIPS):
-                reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
-                self.unexpected.append(f"{report.nodeid}: {reason}")
+        skipped = report.skipped and not hasattr(report, "wasxfail")
+        if skipped and not any(fnmatch(report.nodeid, pattern) for pattern in ALLOWED_SKIPS):
+            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+            self.unexpected.append(f"{report.nodeid}: {reason}")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self.note(report)
@@ -48,9 +47,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if unexpected := config.stash[UNEXPECTED_SKIPS]:
         terminalreporter.section("unexpected skips (the run fails)", red=True)
         for line in unexpected:

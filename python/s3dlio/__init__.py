@@ -30,7 +30,7 @@ from s3dlio.errors import (
 )
 from s3dlio.loader import PyBytesAsyncDataLoader, create_async_loader
 from s3dlio.npz import read_npy, read_npz
-from s3dlio.options import LoaderOptions
+from s3dlio.options import LoaderOptions, PyLoaderOptions
 from s3dlio.process import stats
 from s3dlio.storage import (
     delete,
@@ -43,7 +43,7 @@ from s3dlio.storage import (
     get_many_async,
     get_range,
     get_range_async,
-    list,  # noqa: A004
+    list,
     list_async,
     list_iter,
     put,
@@ -60,8 +60,6 @@ from s3dlio.storage import (
 
 if TYPE_CHECKING:
     from s3dlio.torch import S3IterableDataset, S3MapDataset
-
-PyLoaderOptions = LoaderOptions
 
 __all__ = [
     "AlreadyExistsError",

@@ -1,11 +1,15 @@
 """The Rust core. Programs use the modules of ``s3dlio``; only ``BytesView`` is public."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Self, SupportsIndex, final, overload
+from typing import Any, Generic, Self, SupportsIndex, TypeAlias, TypeVar, final, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Buffer
+
+from s3dlio.storage import ObjectStat
+
+_T = TypeVar("_T")
 
 __version__: str
 
@@ -22,11 +26,13 @@ class BytesView(Sequence[int]):
     def __getitem__(self, key: slice, /) -> BytesView: ...
     def __contains__(self, item: object, /) -> bool: ...
     def __iter__(self) -> Iterator[int]: ...
+    def __reversed__(self) -> Iterator[int]: ...
     def __add__(self, other: Buffer, /) -> bytes: ...
     def __radd__(self, other: Buffer, /) -> bytes: ...
     def __mul__(self, count: SupportsIndex, /) -> bytes: ...
     def __rmul__(self, count: SupportsIndex, /) -> bytes: ...
     def __mod__(self, values: Any, /) -> bytes: ...
+    def __rmod__(self, values: Any, /) -> Any: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
     def __lt__(self, other: Buffer, /) -> bool: ...
@@ -86,10 +92,10 @@ class BytesView(Sequence[int]):
     def zfill(self, *args: Any, **kwargs: Any) -> bytes: ...
 
 @final
-class Operation:
+class Operation(Generic[_T]):
     """A storage operation that has not started; runs once."""
 
-    def wait(self) -> Any:
+    def wait(self) -> _T:
         """Run the operation to its end; Ctrl-C breaks it off."""
 
 @final
@@ -99,7 +105,7 @@ class Completions:
     def __new__(cls) -> Self: ...
     def fileno(self) -> int:
         """Return the descriptor that becomes readable when results are there."""
-    def start(self, operation: Operation) -> int:
+    def start(self, operation: Operation[Any]) -> int:
         """Start an operation and return its number."""
     def cancel(self, number: int) -> None:
         """Break off an operation."""
@@ -113,9 +119,9 @@ class Listing:
     def __new__(
         cls, uri: str, recursive: bool, glob: str | None = None, regex: str | None = None, either: str | None = None
     ) -> Self: ...
-    def page(self) -> Operation:
+    def page(self) -> Operation[list[str]]:
         """Return an operation for the next page; an empty list after the last."""
-    def all(self) -> Operation:
+    def all(self) -> Operation[list[str]]:
         """Return an operation for all that is left."""
 
 @final
@@ -123,10 +129,10 @@ class Objects:
     """The objects of a data set in order."""
 
     @staticmethod
-    def below(uri: str, pattern: str | None, part_size: int, max_parts: int) -> Operation:
+    def below(uri: str, pattern: str | None, part_size: int, max_parts: int) -> Operation[Objects]:
         """Return an operation that lists the objects below a prefix."""
     @staticmethod
-    def of(uris: list[str], part_size: int, max_parts: int) -> Operation:
+    def of(uris: list[str], part_size: int, max_parts: int) -> Operation[Objects]:
         """Return an operation that takes these objects."""
     @staticmethod
     def unpack(packed: Buffer, part_size: int, max_parts: int) -> Objects:
@@ -143,10 +149,10 @@ class Objects:
     @property
     def nbytes(self) -> int:
         """Bytes of memory that names and sizes take."""
-    def read(self, indices: Sequence[int], max_in_flight: int, decoder: str) -> Operation:
+    def read(self, indices: Sequence[int], max_in_flight: int, decoder: str) -> Operation[list[Any]]:
         """Return an operation that reads and decodes records."""
 
-_Batch = tuple[int, NDArray[np.uint64], int, Any, list[tuple[int, str, str]]]
+_Batch: TypeAlias = tuple[int, NDArray[np.uint64], int, Any, list[tuple[int, str, str]]]
 
 @final
 class Loader:
@@ -202,16 +208,18 @@ class BatchIter:
         """Wait for the next batch."""
     def next_many(self, limit: int) -> list[_Batch]:
         """Wait for the next batch and take those that stand ready behind it."""
+    def stop(self) -> None:
+        """End the iteration: reading stops, and a thread that waits for a batch gets none."""
     def stats(self) -> dict[str, int]:
         """Return the figures of this iteration."""
 
-def get(uri: str, offset: int = 0, length: int | None = None) -> Operation: ...
-def get_many(uris: list[str], max_in_flight: int) -> Operation: ...
-def put(uri: str, data: Buffer) -> Operation: ...
-def put_many(items: Sequence[tuple[str, Buffer]], max_in_flight: int) -> Operation: ...
-def stat(uri: str) -> Operation: ...
-def exists(uri: str) -> Operation: ...
-def delete(uri: str, recursive: bool) -> Operation: ...
+def get(uri: str, offset: int = 0, length: int | None = None) -> Operation[BytesView]: ...
+def get_many(uris: list[str], max_in_flight: int) -> Operation[list[tuple[str, BytesView]]]: ...
+def put(uri: str, data: Buffer) -> Operation[None]: ...
+def put_many(items: Sequence[tuple[str, Buffer]], max_in_flight: int) -> Operation[None]: ...
+def stat(uri: str) -> Operation[ObjectStat]: ...
+def exists(uri: str) -> Operation[bool]: ...
+def delete(uri: str, recursive: bool) -> Operation[None]: ...
 @overload
 def parse_npz(data: Buffer, uri: str, name: None = None) -> dict[str, NDArray[Any]]: ...
 @overload

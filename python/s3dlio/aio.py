@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from typing import Any
+from typing import Any, TypeVar
 
 from s3dlio import _s3dlio
 
 __all__ = ["result"]
+
+_T = TypeVar("_T")
 
 
 class _Bridge:
@@ -23,7 +25,7 @@ class _Bridge:
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         loop.add_reader(self._completions.fileno(), self._resolve)
 
-    def start(self, loop: asyncio.AbstractEventLoop, operation: _s3dlio.Operation) -> asyncio.Future[Any]:
+    def start(self, loop: asyncio.AbstractEventLoop, operation: _s3dlio.Operation[Any]) -> asyncio.Future[Any]:
         number = self._completions.start(operation)
         future: asyncio.Future[Any] = loop.create_future()
         self._waiting[number] = future
@@ -48,10 +50,11 @@ class _Bridge:
 _bridges: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Bridge] = weakref.WeakKeyDictionary()
 
 
-async def result(operation: _s3dlio.Operation) -> Any:
+async def result(operation: _s3dlio.Operation[_T]) -> _T:
     """Run an operation and return its result; cancelling the task breaks the operation off."""
     loop = asyncio.get_running_loop()
     bridge = _bridges.get(loop)
     if bridge is None:
         bridge = _bridges[loop] = _Bridge(loop)
-    return await bridge.start(loop, operation)
+    value: _T = await bridge.start(loop, operation)
+    return value

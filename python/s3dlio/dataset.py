@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 from s3dlio import _s3dlio, aio
 from s3dlio.errors import InvalidUriError
 from s3dlio.options import DATALOADER, LoaderOptions
+from s3dlio.process import load_numpy
 
 if TYPE_CHECKING:
     from s3dlio._s3dlio import BytesView
@@ -59,11 +61,10 @@ def discover(
     part_size, parts = (options or LoaderOptions()).access()
     if isinstance(data, str):
         return _s3dlio.Objects.below(data, pattern, part_size, parts).wait()
-    objects: _s3dlio.Objects = _s3dlio.Objects.of([*data], part_size, parts).wait()
     if pattern is not None:
         message = "`pattern` selects below a prefix: with a list of URIs, select before you pass it"
         raise TypeError(message)
-    return objects
+    return _s3dlio.Objects.of([*data], part_size, parts).wait()
 
 
 def create_dataset(
@@ -151,7 +152,8 @@ class PyDataset(Sequence["BytesView"]):
 
     def __iter__(self) -> Iterator[BytesView]:
         """Iterate one epoch, reading ahead."""
-        core = _s3dlio.Loader(self.objects, **(self.options.core_kwargs() | {"batch_size": 1, "decoder": "bytes"}))
+        core = _s3dlio.Loader(self.objects, **self.options.core_kwargs(batch_size=1, decoder="bytes"))
+        load_numpy()
         batches = core.iterate(0, 0)
         while ready := batches.next_many(64):
             for _, _, _, samples, _ in ready:
@@ -179,17 +181,12 @@ def _rebuild(objects: _s3dlio.Objects, options: LoaderOptions) -> PyDataset:
 
 
 def _shared_directory(uris: list[str]) -> int:
-    first, last = min(uris), max(uris)
-    length = 0
-    for length, (a, b) in enumerate(zip(first, last, strict=False)):
-        if a != b:
-            break
-    return first.rfind("/", 0, length + 1) + 1
+    # What the first and the last in alphabetical order share, all between them share too.
+    shared = os.path.commonprefix([min(uris), max(uris)])  # noqa: RUF071 - by character is what is meant
+    return shared.rfind("/") + 1
 
 
-def _discover_documented(
-    data: str | Iterable[str], pattern: str | None, options: LoaderOptions
-) -> _s3dlio.Objects:
+def _discover_documented(data: str | Iterable[str], pattern: str | None, options: LoaderOptions) -> _s3dlio.Objects:
     try:
         return discover(data, pattern, options)
     except InvalidUriError as error:

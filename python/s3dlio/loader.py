@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from s3dlio import _s3dlio
 from s3dlio.dataset import PyDataset, merge_options, reject_dataloader_options
+from s3dlio.process import load_numpy
 
 if TYPE_CHECKING:
     from s3dlio._s3dlio import BytesView
@@ -59,7 +60,7 @@ class PyBytesAsyncDataLoader:
 
     def _core(self) -> _s3dlio.Loader:
         size = self.options.value("batch_size") if self._batched else 1
-        return _s3dlio.Loader(self.dataset.objects, **(self.options.core_kwargs() | {"batch_size": size}))
+        return _s3dlio.Loader(self.dataset.objects, **self.options.core_kwargs(batch_size=size))
 
     def __len__(self) -> int:
         """Steps in an epoch."""
@@ -70,6 +71,7 @@ class PyBytesAsyncDataLoader:
         self._epoch = epoch
 
     def _begin(self) -> _s3dlio.BatchIter:
+        load_numpy()
         epoch, self._epoch = self._epoch, self._epoch + 1
         return self._core().iterate(epoch, 0)
 
@@ -94,6 +96,10 @@ class PyBytesAsyncDataLoader:
         """Iterate one epoch without blocking the event loop."""
         batches = self._begin()
         # The wait releases the interpreter, so a thread of asyncio's own pool costs the loop nothing.
-        while ready := await asyncio.to_thread(batches.next_many, 16):
-            for step in self._steps(ready):
-                yield step
+        try:
+            while ready := await asyncio.to_thread(batches.next_many, 16):
+                for step in self._steps(ready):
+                    yield step
+        finally:
+            # A cancelled task leaves its thread behind in the wait, and the end of the loop would wait for that.
+            batches.stop()

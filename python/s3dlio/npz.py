@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, overload
 
 from s3dlio import _s3dlio, storage
+from s3dlio.process import load_numpy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,6 +28,7 @@ def read_npz(uri: str, array_name: str | None = None) -> dict[str, NDArray[Any]]
         CorruptDataError: The archive is damaged, is none, or has no such member; the message names the URI.
         UnsupportedError: The archive needs pickle (object arrays) or is encrypted.
     """
+    load_numpy()
     return _s3dlio.parse_npz(storage.get(uri), uri, array_name)
 
 
@@ -38,4 +40,5 @@ def read_npy(uri: str) -> NDArray[Any]:
         CorruptDataError: The file is damaged or is none; the message names the URI.
         UnsupportedError: The array holds Python objects, which only pickle can read.
     """
+    load_numpy()
     return _s3dlio.parse_npy(storage.get(uri), uri)

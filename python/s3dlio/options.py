@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import difflib
+import operator
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 from s3dlio.errors import ConfigError
 
-__all__ = ["LoaderOptions"]
+__all__ = ["LoaderOptions", "PyLoaderOptions"]
 
 _Check = Callable[[Any], str | None]
 
 
 def _integer(least: int, most: int) -> _Check:
     def check(value: Any) -> str | None:
-        good = isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+        # NumPy's integers count as well.
+        good = hasattr(value, "__index__") and not isinstance(value, bool) and least <= operator.index(value) <= most
         return None if good else f"an integer from {least} to {most}"
 
     return check
@@ -39,14 +41,17 @@ def _optional(inner: _Check) -> _Check:
     return check
 
 
+# A day: longer waits are typing errors, and much larger numbers overflow the clock.
+_MAX_SECONDS = 86_400
+
+
 def _seconds(value: Any) -> str | None:
-    # A day: longer waits are typing errors, and much larger numbers overflow the clock.
-    good = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 86_400
+    good = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= _MAX_SECONDS
     return None if good else "seconds, above 0 and up to 86400"
 
 
 def _shuffle(value: Any) -> str | None:
-    return None if isinstance(value, bool) or value in ("none", "global") else "True, False, 'none' or 'global'"
+    return None if value in (0, 1, "none", "global") else "True, False, 'none' or 'global'"
 
 
 _U32 = (1 << 32) - 1
@@ -113,12 +118,22 @@ class _Setting(int):
     def __call__(self, *args: Any) -> LoaderOptions:
         return self._set(*args)
 
+    def __reduce__(self) -> tuple[type[int], tuple[int]]:
+        return int, (int(self),)
+
     def __repr__(self) -> str:
         return repr(int(self))
 
 
 # Methods of the documented builder that carry the name of their option.
 _SETTERS = ("drop_last", "shuffle", "num_workers", "prefetch", "pin_memory", "persistent_workers")
+
+
+def _plain(value: Any, default: object) -> Any:
+    """Return a value as the plain type that it stands for, whatever else it can do."""
+    if isinstance(default, bool) and not isinstance(value, str):
+        return bool(value)
+    return value if isinstance(value, str) or not hasattr(value, "__index__") else operator.index(value)
 
 
 def _wrong(name: str, value: object, expected: str) -> ConfigError:
@@ -170,7 +185,7 @@ class LoaderOptions(Mapping[str, Any]):
         default, check = _FIELDS[name]
         if (wrong := check(value)) is not None:
             raise _wrong(name, value, wrong)
-        self._values[name] = bool(value) if isinstance(default, bool) and name != "shuffle" else value
+        self._values[name] = _plain(value, default)
 
     def _with(self, **changes: Any) -> LoaderOptions:
         return LoaderOptions(self._values | changes)
@@ -232,7 +247,7 @@ class LoaderOptions(Mapping[str, Any]):
         """Return options whose ``DataLoader`` workers come from a fork server."""
         return self._with(multiprocessing_context="forkserver")
 
-    def random_sampling(self, replacement: bool = False) -> LoaderOptions:  # noqa: FBT001, FBT002
+    def random_sampling(self, replacement: bool = False) -> LoaderOptions:
         """Return options with a global shuffle; drawing with replacement raises ``ConfigError``."""
         if replacement:
             raise _wrong("replacement", replacement, "False: every record comes exactly once in an epoch")
@@ -250,11 +265,12 @@ class LoaderOptions(Mapping[str, Any]):
         """Return keyword arguments for ``torch.utils.data.DataLoader``: those options that concern its workers."""
         return {name: self._values[name] for name in DATALOADER if name in self._values}
 
-    def core_kwargs(self) -> dict[str, Any]:
-        """Return the keyword arguments of the Rust loader."""
+    def core_kwargs(self, **changes: Any) -> dict[str, Any]:
+        """Return the keyword arguments of the Rust loader, some of them replaced by ``changes``."""
         shuffle = self.value("shuffle")
         words = {True: "global", False: "none"}
-        return {name: self.value(name) for name in CORE} | {"shuffle": words.get(shuffle, shuffle)}
+        values: dict[str, Any] = {name: self.value(name) for name in CORE}
+        return values | {"shuffle": words.get(shuffle, shuffle)} | changes
 
     def access(self) -> tuple[int, int]:
         """Return (bytes of a range request, ranges of one object in flight)."""
@@ -262,3 +278,7 @@ class LoaderOptions(Mapping[str, Any]):
             return self.value("part_size"), self.value("max_inflight_parts")
         # One stream for each object, however large.
         return 1 << 62, 1
+
+
+# The name in the documented generations of this API.
+PyLoaderOptions = LoaderOptions

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from s3dlio import _s3dlio
 
-__all__ = ["stats"]
+__all__ = ["load_numpy", "stats"]
+
+
+def load_numpy() -> None:
+    """Import NumPy before the core asks for it.
+
+    At exit Python ends its daemon threads wherever they run Python code. One that is importing on behalf of Rust then
+    takes the whole process down, and no other import takes nearly as long.
+    """
+    import numpy  # noqa: F401, ICN001, PLC0415 # pyright: ignore[reportUnusedImport]
 
 
 def stats() -> dict[str, int]:

@@ -1,11 +1,12 @@
 """Storage verbs over ``file://``, ``memory://`` and ``s3://``.
 
 Each verb has an ``_async`` twin, a coroutine. URIs are taken literally: no percent-decoding. Settings of the network
-stores come from the environment at each call; :doc:`the table of environment variables </environment>` lists them.
+stores come from the environment at each call; docs/environment.md lists them.
 """
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypedDict
@@ -70,20 +71,23 @@ class ObjectStat(TypedDict):
 
 
 def _at_least(option: str, value: int, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):  # pyright: ignore[reportUnnecessaryIsInstance]
+    try:
+        # NumPy's integers count as well: offsets often come out of an index array.
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool):
         message = f"option `{option}`: found {value!r}, expected an integer"
         raise TypeError(message)
-    if value < least:
-        message = f"option `{option}`: found {value}, expected an integer of at least {least}"
+    if number < least:
+        message = f"option `{option}`: found {number}, expected an integer of at least {least}"
         raise ConfigError(message)
-    return value
+    return number
 
 
-def _get(uri: str, offset: int | None, length: int | None) -> _s3dlio.Operation:
+def _get(uri: str, offset: int | None, length: int | None) -> _s3dlio.Operation[BytesView]:
     start = 0 if offset is None else _at_least("offset", offset, 0)
-    if length is not None:
-        _at_least("length", length, 0)
-    return _s3dlio.get(uri, start, length)
+    return _s3dlio.get(uri, start, None if length is None else _at_least("length", length, 0))
 
 
 def get(uri: str, *, offset: int | None = None, length: int | None = None) -> BytesView:
@@ -188,15 +192,20 @@ async def put_many_async(items: Iterable[tuple[str, Buffer]], max_in_flight: int
     await aio.result(_s3dlio.put_many([*items], _at_least("max_in_flight", max_in_flight, 1)))
 
 
-def _listing(uri: str, recursive: bool, pattern: str | re.Pattern[str] | None) -> _s3dlio.Listing:  # noqa: FBT001
+# How the flags of a compiled pattern stand in its text.
+_FLAGS = {re.IGNORECASE: "i", re.MULTILINE: "m", re.DOTALL: "s", re.VERBOSE: "x"}
+
+
+def _listing(uri: str, recursive: bool, pattern: str | re.Pattern[str] | None) -> _s3dlio.Listing:
     if isinstance(pattern, re.Pattern):
-        return _s3dlio.Listing(uri, recursive, regex=pattern.pattern)
+        letters = "".join(letter for flag, letter in _FLAGS.items() if pattern.flags & flag)
+        return _s3dlio.Listing(uri, recursive, regex=f"(?{letters}){pattern.pattern}" if letters else pattern.pattern)
     return _s3dlio.Listing(uri, recursive, either=pattern)
 
 
-def list(  # noqa: A001
+def list(
     uri: str,
-    recursive: bool = False,  # noqa: FBT001, FBT002
+    recursive: bool = False,
     pattern: str | re.Pattern[str] | None = None,
 ) -> builtins.list[str]:
     """List what is below ``uri`` as full URIs in ascending order.
@@ -220,7 +229,7 @@ def list(  # noqa: A001
 
 async def list_async(
     uri: str,
-    recursive: bool = False,  # noqa: FBT001, FBT002
+    recursive: bool = False,
     pattern: str | re.Pattern[str] | None = None,
 ) -> builtins.list[str]:
     """As :func:`list`."""
@@ -229,7 +238,7 @@ async def list_async(
 
 def list_iter(
     uri: str,
-    recursive: bool = False,  # noqa: FBT001, FBT002
+    recursive: bool = False,
     pattern: str | re.Pattern[str] | None = None,
 ) -> Iterator[str]:
     """As :func:`list`, page by page: memory does not grow with the number of objects in a network store."""
@@ -268,10 +277,17 @@ async def stat_many_async(uris: Sequence[str], max_in_flight: int = 64) -> built
 
 
 def stat_many(uris: Sequence[str], max_in_flight: int = 64) -> builtins.list[ObjectStat]:
-    """As :func:`stat_many_async`, from code without an event loop."""
+    """As :func:`stat_many_async`, from code that does not await."""
     import asyncio  # noqa: PLC0415 - see above
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - see above
 
-    return asyncio.run(stat_many_async(uris, max_in_flight))
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(stat_many_async(uris, max_in_flight))
+    # The cells of a notebook run inside a loop, and a thread has only one.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, stat_many_async(uris, max_in_flight)).result()
 
 
 def exists(uri: str) -> bool:
@@ -288,7 +304,7 @@ async def exists_async(uri: str) -> bool:
     return await aio.result(_s3dlio.exists(uri))
 
 
-def delete(uri: str, recursive: bool = False) -> None:  # noqa: FBT001, FBT002
+def delete(uri: str, recursive: bool = False) -> None:
     """Remove an object; with ``recursive=True`` also everything below ``uri/``.
 
     The key is exact (``foo`` never touches ``foobar``). What is not there counts as removed.
@@ -300,7 +316,6 @@ def delete(uri: str, recursive: bool = False) -> None:  # noqa: FBT001, FBT002
     _s3dlio.delete(uri, recursive).wait()
 
 
-async def delete_async(uri: str, recursive: bool = False) -> None:  # noqa: FBT001, FBT002
+async def delete_async(uri: str, recursive: bool = False) -> None:
     """As :func:`delete`."""
     await aio.result(_s3dlio.delete(uri, recursive))
-

@@ -1,5 +1,8 @@
 """From samples of the Rust core to what a PyTorch program expects."""
 
+# torch's own annotations are partial.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import warnings

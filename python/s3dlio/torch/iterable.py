@@ -15,7 +15,7 @@ from s3dlio.dataset import PyDataset, discover, merge_options
 from s3dlio.errors import ConfigError, StateMismatchError
 from s3dlio.sharding import rank_and_world
 from s3dlio.torch.convert import Converter, check_return_type
-from s3dlio.torch.epochs import EpochCounter, worker
+from s3dlio.torch.epochs import EpochCounter, in_worker, share_machine, worker
 from s3dlio.torch.iteration import Iteration
 
 __all__ = ["S3IterableDataset"]
@@ -69,7 +69,7 @@ class S3IterableDataset(IterableDataset[Any]):
         ConfigError: An option is unknown or out of range; the message names it.
     """
 
-    def __init__(  # noqa: PLR0913 - the documented keywords
+    def __init__(
         self,
         uri: str | Iterable[str] | PyDataset,
         *,
@@ -116,7 +116,7 @@ class S3IterableDataset(IterableDataset[Any]):
             "part_size": part_size,
             "max_inflight_parts": max_inflight_parts,
         }
-        given = {name: value for name, value in keywords.items() if value is not _UNSET}
+        given: dict[str, Any] = {name: value for name, value in keywords.items() if value is not _UNSET}
         options = merge_options({"batch_size": 1, **(loader_opts or {})}, None, given)
         if auto_tune:
             options = merge_options(options, None, {"num_workers": 0, "prefetch": 0})
@@ -126,12 +126,10 @@ class S3IterableDataset(IterableDataset[Any]):
         self._ranks = (options.value("shard_rank"), options.value("shard_world_size"))
         self._convert = Converter(check_return_type(return_type), writable, suppress_nonwritable_warning)
         self.transform = transform
-        self._objects: _s3dlio.Objects = (
-            uri.objects if isinstance(uri, PyDataset) else discover(uri, pattern, options)
-        )
+        self._objects: _s3dlio.Objects = uri.objects if isinstance(uri, PyDataset) else discover(uri, pattern, options)
         self._epochs = EpochCounter()
-        # The state to go on from, and the iteration that is running in this process.
-        self._loaded: str | None = None
+        # The state that StatefulDataLoader gave to this worker, and the iteration that is running in this process.
+        self._own_state: str | None = None
         self._running: Iteration | None = None
         self._core(0, 1)
         if enable_sharding is None:
@@ -163,14 +161,11 @@ class S3IterableDataset(IterableDataset[Any]):
     def _core(self, number: int, workers: int) -> _s3dlio.Loader:
         rank, world = self._rank_and_world()
         # Samples that Python handles one by one are not stacked by the core.
-        single = {} if self._batched and self.transform is None else {"collate": "list"}
-        place = single | {
-            "shard_rank": rank,
-            "shard_world_size": world,
-            "worker_id": number,
-            "num_workers_pytorch": workers,
-        }
-        return _s3dlio.Loader(self._objects, **(self._options.core_kwargs() | place))
+        single: dict[str, Any] = {} if self._batched and self.transform is None else {"collate": "list"}
+        core = self._options.core_kwargs(
+            shard_rank=rank, shard_world_size=world, worker_id=number, num_workers_pytorch=workers, **single
+        )
+        return _s3dlio.Loader(self._objects, **core)
 
     def _place(self) -> tuple[int, int]:
         """This process's worker number, and the number of workers that the data set is split over."""
@@ -206,37 +201,56 @@ class S3IterableDataset(IterableDataset[Any]):
         if epoch < 0:
             message = f"option `epoch`: found {epoch}, expected an integer of at least 0"
             raise ConfigError(message)
-        if self._loaded is not None:
-            loaded = json.loads(self._loaded)["epoch"]
+        if (state := self._epochs.loaded()) is not None:
+            loaded = json.loads(state)["epoch"]
             if loaded != epoch or self._epochs.begun_since(loaded):
-                self._loaded = None
+                self._epochs.load(None)
         self._running = None
         self._epochs.set(epoch)
 
     def __iter__(self) -> Iterator[Any]:
         """Begin the next epoch, or go on from a loaded state."""
-        number, workers = self._place()
-        if workers > 1:
-            _s3dlio.set_worker_share(workers)
-        core = self._core(number, workers)
-        epoch = self._epochs.begin()
-        step, skip = 0, 0
-        if self._loaded is not None:
-            resumed, from_step, from_sample = core.resume(self._loaded)
-            if resumed == epoch:
-                step, skip = from_step, from_sample
+        share_machine()
+        core, epoch, step, skip = self._begin()
         self._running = Iteration(
             core,
             self._objects,
             epoch=epoch,
             step=step,
             skip=skip,
-            stride=workers,
+            stride=self._place()[1],
             batched=self._batched,
             convert=self._convert,
             transform=self.transform,
         )
         return self._running
+
+    def _begin(self) -> tuple[_s3dlio.Loader, int, int, int]:
+        """Take the part, epoch, step and sample of an iteration that begins now."""
+        number, workers = self._place()
+        own, self._own_state = self._own_state, None
+        state = own or self._epochs.loaded()
+        if state is None:
+            return self._core(number, workers), self._epochs.begin(), 0, 0
+        core = self._core_of(state)
+        resumed, step, skip = core.resume(state)
+        untouched = self._running is not None and not self._running.asked and self._running.epoch == resumed
+        if untouched and not in_worker():
+            # StatefulDataLoader makes an iterator of a state only to see that its epoch was over, and then another.
+            self._epochs.set(resumed)
+        epoch = self._epochs.begin()
+        if epoch != resumed:
+            return self._core(number, workers), epoch, 0, 0
+        if own is None:
+            # DataLoader asks worker 0 first, which so has to begin with the first step that is left.
+            core = self._core((number + step) % workers, workers)
+        return core, epoch, step, skip
+
+    def _core_of(self, state: str) -> _s3dlio.Loader:
+        """Return this process's part, which in an epoch that was resumed before is that of another worker number."""
+        number, workers = self._place()
+        saved = json.loads(state)
+        return self._core(saved["worker"] if saved.get("workers") == workers else number, workers)
 
     def state_dict(self, *, batches: int | None = None, epoch: int | None = None) -> dict[str, Any]:
         """Return where the consumer is: a small dict of numbers and strings.
@@ -251,19 +265,24 @@ class S3IterableDataset(IterableDataset[Any]):
         """
         if batches is not None:
             current = max(self._epochs.upcoming() - 1, 0) if epoch is None else epoch
-            return json.loads(self._core(0, 1).state(current, batches, 0))
-        core = self._core(*self._place())
-        if self._running is not None:
-            return json.loads(core.state(*self._running.position()))
+            return _parsed(self._core(0, 1).state(current, batches, 0))
+        if in_worker():
+            # A worker that has no more batches does not know whether the others have: for it the epoch goes on.
+            return self._own_position(whole_epoch=False)
         if self._epochs.workers_ahead():
             message = (
                 "DataLoader workers hold the iterators of this data set: pass state_dict(batches=number of batches "
                 "taken in the epoch), or use StatefulDataLoader"
             )
             raise StateMismatchError(message)
-        if self._loaded is not None:
-            return json.loads(self._loaded)
-        return json.loads(core.state(self._epochs.upcoming(), 0, 0))
+        return self._own_position(whole_epoch=True)
+
+    def _own_position(self, *, whole_epoch: bool) -> dict[str, Any]:
+        if self._running is not None:
+            return _parsed(self._running.state(whole_epoch=whole_epoch))
+        if (state := self._own_state or self._epochs.loaded()) is not None:
+            return _parsed(state)
+        return _parsed(self._core(*self._place()).state(self._epochs.upcoming(), 0, 0))
 
     def load_state_dict(self, state: Mapping[str, Any] | str) -> None:
         """Go on from a saved state at the next iteration.
@@ -275,8 +294,12 @@ class S3IterableDataset(IterableDataset[Any]):
             StateMismatchError: The data set, seed or order differ, or the state does not fit; the message says how.
         """
         text = state if isinstance(state, str) else json.dumps(dict(state))
-        epoch, _, _ = self._core(*self._place()).resume(text)
-        self._loaded = text
+        own = in_worker()
+        epoch, _, _ = (self._core_of(text) if own else self._core(*self._place())).resume(text)
+        if own:
+            self._own_state = text
+        else:
+            self._epochs.load(json.dumps(json.loads(text)))
         self._running = None
         self._epochs.set(epoch)
 
@@ -286,6 +309,11 @@ class S3IterableDataset(IterableDataset[Any]):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self._objects)} objects, first {self._objects.uri(0)!r})"
+
+
+def _parsed(state: str) -> dict[str, Any]:
+    parsed: dict[str, Any] = json.loads(state)
+    return parsed
 
 
 def _sample_options(options: Any, sample_block: int) -> Any:

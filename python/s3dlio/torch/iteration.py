@@ -1,5 +1,8 @@
 """One running iteration of an iterable data set."""
 
+# torch's own annotations are partial.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import logging
@@ -37,6 +40,7 @@ class Iteration:
         convert: Converter,
         transform: Callable[[Any], Any] | None,
     ) -> None:
+        self._core = core
         self._batches = core.iterate(epoch, step)
         self._objects = objects
         self._epoch = epoch
@@ -50,20 +54,42 @@ class Iteration:
         self._skip = skip
         self._ready: list[Any] = []
         self._samples: list[Any] = []
+        self._refused = 0
+        self._asked = False
         self._done = False
 
-    def position(self) -> tuple[int, int, int]:
-        """Return (epoch, step, sample) of what the consumer will get next."""
-        return (self._epoch + 1, 0, 0) if self._done else (self._epoch, self._step, self._sample)
+    @property
+    def epoch(self) -> int:
+        """The epoch."""
+        return self._epoch
+
+    @property
+    def asked(self) -> bool:
+        """Whether anything has been asked of it."""
+        return self._asked
+
+    def state(self, *, whole_epoch: bool) -> str:
+        """Return the state of what the consumer will get next, as JSON.
+
+        ``whole_epoch`` says that the epoch is over where this iteration is, and the next thing is the next epoch.
+        """
+        if self._done and whole_epoch:
+            return self._core.state(self._epoch + 1, 0, 0)
+        return self._core.state(self._epoch, self._step, self._sample)
 
     def stats(self) -> dict[str, int]:
-        """Return the figures of the core."""
-        return self._batches.stats()
+        """Return the figures of the core; samples that the transform refused count as skipped."""
+        figures = self._batches.stats()
+        return figures | {
+            "samples": figures["samples"] - self._refused,
+            "skipped": figures["skipped"] + self._refused,
+        }
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Any:
+        self._asked = True
         return self._next_batch() if self._batched else self._next_sample()
 
     def _next_batch(self) -> Any:
@@ -120,6 +146,7 @@ class Iteration:
         except TransformError as error:
             if not self._skip_errors:
                 raise
+            self._refused += 1
             self._report([(int(index), error.uri or "", str(error))])
             return None
 

@@ -1,5 +1,8 @@
 """The front door: batches of tensors from our own threads."""
 
+# torch's own annotations are partial.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,6 +14,7 @@ from s3dlio.dataset import PyDataset
 from s3dlio.errors import ConfigError
 from s3dlio.sharding import rank_and_world
 from s3dlio.torch.iterable import S3IterableDataset
+from s3dlio.torch.map import S3MapDataset
 
 __all__ = ["Loader"]
 
@@ -45,7 +49,7 @@ class Loader(S3IterableDataset):
 
     def __init__(
         self,
-        data: str | Iterable[str] | PyDataset | S3IterableDataset,
+        data: str | Iterable[str] | PyDataset | S3IterableDataset | S3MapDataset,
         *,
         batch_size: int = 32,
         rank: int | None = None,
@@ -70,7 +74,7 @@ class Loader(S3IterableDataset):
             "shard_world_size": found_world if world_size is None else world_size,
         }
         super().__init__(
-            PyDataset(objects=data.objects) if isinstance(data, S3IterableDataset) else data,
+            PyDataset(objects=data.objects) if isinstance(data, S3IterableDataset | S3MapDataset) else data,
             pattern=pattern,
             transform=transform,
             batch_size=batch_size,

@@ -11,6 +11,7 @@ from s3dlio import _s3dlio
 from s3dlio.dataset import PyDataset, discover
 from s3dlio.options import LoaderOptions
 from s3dlio.torch.convert import Converter, apply_transform, check_return_type
+from s3dlio.torch.epochs import share_machine
 
 __all__ = ["S3MapDataset"]
 
@@ -65,9 +66,7 @@ class S3MapDataset(Dataset[Any]):
         self._in_flight: int = options.value("num_workers") or 64
         self._convert = Converter(check_return_type(return_type), writable, suppress_nonwritable_warning)
         self.transform = transform
-        self._objects: _s3dlio.Objects = (
-            uri.objects if isinstance(uri, PyDataset) else discover(uri, pattern, options)
-        )
+        self._objects: _s3dlio.Objects = uri.objects if isinstance(uri, PyDataset) else discover(uri, pattern, options)
 
     @classmethod
     def from_prefix(cls, uri: str, **options: Any) -> Self:
@@ -108,6 +107,7 @@ class S3MapDataset(Dataset[Any]):
 
     def __getitems__(self, indices: Sequence[int]) -> list[Any]:
         """Read several samples in one parallel fetch; results in the order of ``indices``."""
+        share_machine()
         positions = [self._position(index) for index in indices]
         samples = self._objects.read(positions, self._in_flight, self._decoder).wait()
         return [self._finish(position, sample) for position, sample in zip(positions, samples, strict=True)]

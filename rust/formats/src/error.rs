@@ -15,9 +15,7 @@ pub type Result<T> = std::result::Result<T, FormatError>;
 #[non_exhaustive]
 pub enum FormatError {
     /// The first bytes are not those of an NPY file.
-    #[error(
-        "not NPY data: it starts with {found:02x?}, expected [93, 4e, 55, 4d, 50, 59] (\\x93NUMPY)"
-    )]
+    #[error("not NPY data: it starts with {found:02x?}, expected [93, 4e, 55, 4d, 50, 59] (\\x93NUMPY)")]
     NpyMagic {
         /// The first bytes, at most six.
         found: Vec<u8>,
@@ -83,9 +81,7 @@ pub enum FormatError {
         expected: &'static str,
     },
     /// The array would not fit the address space.
-    #[error(
-        "NPY array of shape {shape:?} and {item_size} bytes per item is larger than any memory"
-    )]
+    #[error("NPY array of shape {shape:?} and {item_size} bytes per item is larger than any memory")]
     NpyTooLarge {
         /// Shape found in the header.
         shape: Vec<u64>,
@@ -93,9 +89,7 @@ pub enum FormatError {
         item_size: usize,
     },
     /// The array holds Python objects, which numpy stores as a pickle.
-    #[error(
-        "NPY dtype {descr} holds Python objects, stored as a pickle, which runs code when read: unsupported"
-    )]
+    #[error("NPY dtype {descr} holds Python objects, stored as a pickle, which runs code when read: unsupported")]
     ObjectDtype {
         /// The dtype, shortened.
         descr: String,
@@ -240,10 +234,7 @@ impl FormatError {
     }
 
     pub(crate) fn in_member(self, member: &str) -> Self {
-        Self::Member {
-            member: member.to_owned(),
-            error: Box::new(self),
-        }
+        Self::Member { member: member.to_owned(), error: Box::new(self) }
     }
 }
 

@@ -61,18 +61,10 @@ fn items_are_not_copied() {
 fn every_truncation_is_an_error() {
     for name in manifest(".npy").keys() {
         let whole = golden(name);
-        let kept = if npy::parse(&whole).unwrap().is_empty() {
-            whole.len()
-        } else {
-            whole.len() - 1
-        };
+        let kept = if npy::parse(&whole).unwrap().is_empty() { whole.len() } else { whole.len() - 1 };
         for len in 0..=kept {
             let result = npy::parse(&whole.slice(..len));
-            assert_eq!(
-                result.is_err(),
-                len < whole.len(),
-                "{name} cut to {len} bytes"
-            );
+            assert_eq!(result.is_err(), len < whole.len(), "{name} cut to {len} bytes");
         }
     }
 }
@@ -81,55 +73,20 @@ fn every_truncation_is_an_error() {
 fn truncation_says_what_is_missing() {
     let whole = golden("version_1.npy");
     let error = npy::parse(&whole.slice(..whole.len() - 3)).unwrap_err();
-    assert_eq!(
-        error,
-        FormatError::NpyTruncated {
-            part: "data",
-            offset: 128,
-            expected: 10,
-            found: 7
-        }
-    );
-    assert_eq!(
-        error.to_string(),
-        "NPY data at byte 128 needs 10 bytes, but only 7 follow"
-    );
+    assert_eq!(error, FormatError::NpyTruncated { part: "data", offset: 128, expected: 10, found: 7 });
+    assert_eq!(error.to_string(), "NPY data at byte 128 needs 10 bytes, but only 7 follow");
     let error = npy::parse(&whole.slice(..50)).unwrap_err();
-    assert_eq!(
-        error,
-        FormatError::NpyTruncated {
-            part: "header",
-            offset: 10,
-            expected: 118,
-            found: 40
-        }
-    );
+    assert_eq!(error, FormatError::NpyTruncated { part: "header", offset: 10, expected: 118, found: 40 });
     let error = npy::parse(&whole.slice(..9)).unwrap_err();
-    assert_eq!(
-        error,
-        FormatError::NpyTruncated {
-            part: "preamble",
-            offset: 6,
-            expected: 4,
-            found: 3
-        }
-    );
-    assert_eq!(
-        npy::parse(&whole.slice(..3)).unwrap_err(),
-        FormatError::NpyMagic {
-            found: b"\x93NU".to_vec()
-        }
-    );
+    assert_eq!(error, FormatError::NpyTruncated { part: "preamble", offset: 6, expected: 4, found: 3 });
+    assert_eq!(npy::parse(&whole.slice(..3)).unwrap_err(), FormatError::NpyMagic { found: b"\x93NU".to_vec() });
 }
 
 #[test]
 fn bytes_after_the_items_are_ignored() {
     let mut longer = golden("fortran.npy").to_vec();
     longer.extend([1, 2, 3]);
-    assert_eq!(
-        npy::parse(&Bytes::from(longer)),
-        npy::parse(&golden("fortran.npy"))
-    );
+    assert_eq!(npy::parse(&Bytes::from(longer)), npy::parse(&golden("fortran.npy")));
 }
 
 #[test]
@@ -137,10 +94,7 @@ fn unknown_versions_are_refused() {
     for (major, minor) in [(0, 0), (1, 1), (4, 0), (255, 255)] {
         let mut bytes = golden("scalar.npy").to_vec();
         (bytes[6], bytes[7]) = (major, minor);
-        assert_eq!(
-            npy::parse(&Bytes::from(bytes)).unwrap_err(),
-            FormatError::NpyVersion { major, minor }
-        );
+        assert_eq!(npy::parse(&Bytes::from(bytes)).unwrap_err(), FormatError::NpyVersion { major, minor });
     }
 }
 
@@ -149,22 +103,13 @@ fn header_length_is_never_trusted() {
     let mut bytes = file(header("'<f4'", "()"), &[0; 4]).to_vec();
     bytes[8..12].copy_from_slice(&u32::MAX.to_le_bytes());
     let error = npy::parse(&Bytes::from(bytes)).unwrap_err();
-    assert_eq!(
-        error,
-        FormatError::NpyHeaderTooLong {
-            len: u32::MAX.into(),
-            limit: 1 << 20
-        }
-    );
+    assert_eq!(error, FormatError::NpyHeaderTooLong { len: u32::MAX.into(), limit: 1 << 20 });
 }
 
 #[test]
 fn headers_of_python_2_are_read() {
     let array = parse_header(header("'<f4'", "(2L, 3L)")).unwrap();
-    assert_eq!(
-        (array.shape.as_slice(), array.descr.as_str()),
-        ([2, 3].as_slice(), "<f4")
-    );
+    assert_eq!((array.shape.as_slice(), array.descr.as_str()), ([2, 3].as_slice(), "<f4"));
 }
 
 #[test]
@@ -175,12 +120,7 @@ fn structured_descr_has_one_spelling() {
 
 #[test]
 fn wrong_headers_are_explained() {
-    let content = |text: &str| {
-        matches!(
-            parse_header(text),
-            Err(FormatError::NpyHeaderContent { .. })
-        )
-    };
+    let content = |text: &str| matches!(parse_header(text), Err(FormatError::NpyHeaderContent { .. }));
     for text in [
         "1",
         "{}",
@@ -198,25 +138,17 @@ fn wrong_headers_are_explained() {
         assert!(content(&header("'<f4'", shape)), "{shape}");
     }
     assert!(content(&header("'<f4'", &format!("({})", "1,".repeat(65)))));
-    assert!(matches!(
-        parse_header(header("'<f3'", "()")),
-        Err(FormatError::NpyDescr { .. })
-    ));
+    assert!(matches!(parse_header(header("'<f3'", "()")), Err(FormatError::NpyDescr { .. })));
 }
 
 #[test]
 fn syntax_errors_say_where() {
-    let FormatError::NpyHeaderSyntax { offset, found, .. } =
-        parse_header("{'descr': ?}").unwrap_err()
-    else {
+    let FormatError::NpyHeaderSyntax { offset, found, .. } = parse_header("{'descr': ?}").unwrap_err() else {
         panic!()
     };
     assert_eq!((offset, found.as_str()), (12 + 10, "\"?}\""));
     // Latin-1: one byte each, although the text that is parsed holds two for each of them.
-    let FormatError::NpyHeaderSyntax { offset, .. } = parse_header(b"{'\xe9\xe9': ?}").unwrap_err()
-    else {
-        panic!()
-    };
+    let FormatError::NpyHeaderSyntax { offset, .. } = parse_header(b"{'\xe9\xe9': ?}").unwrap_err() else { panic!() };
     assert_eq!(offset, 12 + 7);
     let mut version_3 = file(b"{'\xe9': 1}", &[]).to_vec();
     version_3[6] = 3;
@@ -239,25 +171,15 @@ fn sizes_beyond_memory_are_refused() {
         "(2305843009213693952,)",
     ] {
         let error = parse_header(header("'<f8'", shape)).unwrap_err();
-        assert!(
-            matches!(error, FormatError::NpyTooLarge { .. }),
-            "{shape}: {error}"
-        );
+        assert!(matches!(error, FormatError::NpyTooLarge { .. }), "{shape}: {error}");
     }
     let error = parse_header(header("'<f4'", "(1099511627776,)")).unwrap_err();
-    assert!(
-        matches!(error, FormatError::NpyTruncated { part: "data", .. }),
-        "{error}"
-    );
+    assert!(matches!(error, FormatError::NpyTruncated { part: "data", .. }), "{error}");
 }
 
 #[test]
 fn zero_sizes_are_arrays() {
-    let array = parse_header(header(
-        "'<f4'",
-        "(9223372036854775807, 0, 9223372036854775807)",
-    ))
-    .unwrap();
+    let array = parse_header(header("'<f4'", "(9223372036854775807, 0, 9223372036854775807)")).unwrap();
     assert_eq!((array.len(), array.byte_len()), (0, 0));
     let array = parse_header(header("'|V0'", "(5,)")).unwrap();
     assert_eq!((array.len(), array.byte_len(), array.item_size), (5, 0, 0));
@@ -278,10 +200,7 @@ fn nesting_neither_hangs_nor_overflows() {
 /// Whatever parses must be consistent in itself.
 fn check(input: &Bytes) {
     if let Ok(array) = npy::parse(input) {
-        assert_eq!(
-            array.byte_len() as u64,
-            array.len() * array.item_size as u64
-        );
+        assert_eq!(array.byte_len() as u64, array.len() * array.item_size as u64);
         assert!(array.byte_len() <= input.len());
     }
 }

@@ -40,10 +40,7 @@ fn reads_what_numpy_writes() {
     for (file, expected) in manifest(".npz") {
         let expected = expected["arrays"].as_array().unwrap();
         let npz = open(&golden(&file)).unwrap_or_else(|error| panic!("{file}: {error}"));
-        let names: Vec<_> = expected
-            .iter()
-            .map(|array| array["name"].as_str().unwrap())
-            .collect();
+        let names: Vec<_> = expected.iter().map(|array| array["name"].as_str().unwrap()).collect();
         assert_eq!(npz.names().collect::<Vec<_>>(), names, "{file}");
         let all = npz.read_all().unwrap();
         assert_eq!(all.len(), expected.len(), "{file}");
@@ -63,10 +60,7 @@ fn stored_arrays_are_not_copied() {
         assert_eq!(npz.inflated_len(), 0);
         for (name, array) in npz.read_all().unwrap() {
             let (inside, all) = (array.data.as_ptr_range(), input.as_ptr_range());
-            assert!(
-                array.data.is_empty() || (all.start <= inside.start && inside.end <= all.end),
-                "{name}"
-            );
+            assert!(array.data.is_empty() || (all.start <= inside.start && inside.end <= all.end), "{name}");
         }
     }
 }
@@ -74,12 +68,7 @@ fn stored_arrays_are_not_copied() {
 #[test]
 fn says_what_inflating_takes() {
     let npz = open(&golden("mixed.npz")).unwrap();
-    let arrays: usize = npz
-        .read_all()
-        .unwrap()
-        .iter()
-        .map(|(_, array)| array.byte_len() + 128)
-        .sum();
+    let arrays: usize = npz.read_all().unwrap().iter().map(|(_, array)| array.byte_len() + 128).sum();
     assert_eq!(npz.inflated_len(), arrays as u64);
 }
 
@@ -99,13 +88,7 @@ fn missing_arrays_are_named() {
     let error = open(&golden("stored.npz")).unwrap().read("y").unwrap_err();
     assert!(error.is_not_found() && !error.is_unsupported());
     let available = ["x", "label", "none"].map(str::to_owned).to_vec();
-    assert_eq!(
-        error,
-        FormatError::NoSuchArray {
-            name: "y".to_owned(),
-            available
-        }
-    );
+    assert_eq!(error, FormatError::NoSuchArray { name: "y".to_owned(), available });
 }
 
 #[test]
@@ -114,10 +97,7 @@ fn objects_are_refused_but_their_neighbours_read() {
     assert_eq!(npz.read("fine").unwrap().len(), 2);
     let error = npz.read_all().unwrap_err();
     assert!(error.is_unsupported());
-    assert!(matches!(
-        member_error(Err(error), "objects.npy"),
-        FormatError::ObjectDtype { .. }
-    ));
+    assert!(matches!(member_error(Err(error), "objects.npy"), FormatError::ObjectDtype { .. }));
 }
 
 #[test]
@@ -125,15 +105,9 @@ fn other_methods_are_unsupported() {
     let error = read_all(&golden("bzip2.npz")).unwrap_err();
     assert!(error.is_unsupported(), "{error}");
     let method = "Bzip2".to_owned();
-    assert_eq!(
-        member_error(Err(error), "x.npy"),
-        FormatError::Method { method }
-    );
+    assert_eq!(member_error(Err(error), "x.npy"), FormatError::Method { method });
     for method in [1, 6, 9, 12, 14, 93, 95, 99, 1000] {
-        let member = Member {
-            method,
-            ..Member::stored("x.npy", &npy())
-        };
+        let member = Member { method, ..Member::stored("x.npy", &npy()) };
         let error = read_all(&archive(&[member])).unwrap_err();
         assert!(error.is_unsupported(), "{method}: {error}");
     }
@@ -141,10 +115,7 @@ fn other_methods_are_unsupported() {
 
 #[test]
 fn encrypted_members_are_unsupported() {
-    for member in [
-        Member::stored("x.npy", &npy()),
-        Member::deflated("x.npy", &npy()),
-    ] {
+    for member in [Member::stored("x.npy", &npy()), Member::deflated("x.npy", &npy())] {
         let error = read_all(&archive(&[Member { flags: 1, ..member }])).unwrap_err();
         assert!(error.is_unsupported(), "{error}");
         assert_eq!(member_error(Err(error), "x.npy"), FormatError::Encrypted);
@@ -153,102 +124,40 @@ fn encrypted_members_are_unsupported() {
 
 #[test]
 fn lying_sizes_are_refused_before_any_memory_is_taken() {
-    let member = Member {
-        size: u32::MAX - 1,
-        ..Member::deflated("x.npy", &npy())
-    };
+    let member = Member { size: u32::MAX - 1, ..Member::deflated("x.npy", &npy()) };
     let error = member_error(read_all(&archive(std::slice::from_ref(&member))), "x.npy");
     let compressed = u64::from(member.stored_size);
     let (announced, possible) = (u64::from(u32::MAX - 1), compressed * 1032);
-    assert_eq!(
-        error,
-        FormatError::ImpossibleRatio {
-            compressed,
-            announced,
-            possible
-        }
-    );
+    assert_eq!(error, FormatError::ImpossibleRatio { compressed, announced, possible });
 }
 
 #[test]
 fn limits_bound_what_is_inflated() {
     let content = golden("mixed.npz");
     let zeros = vec![0; 1 << 20];
-    let bomb = archive(&[
-        Member::stored("big.npy", &npy()),
-        Member::deflated("x.npy", &zeros),
-    ]);
+    let bomb = archive(&[Member::stored("big.npy", &npy()), Member::deflated("x.npy", &zeros)]);
     assert!(bomb.len() < 4096);
-    let limits = Limits {
-        max_member_bytes: (1 << 20) - 1,
-    };
+    let limits = Limits { max_member_bytes: (1 << 20) - 1 };
     let error = Npz::open(&bomb, limits).unwrap().read("x").unwrap_err();
     assert!(error.is_unsupported());
-    let over = FormatError::OverLimit {
-        announced: 1 << 20,
-        limit: limits.max_member_bytes,
-    };
+    let over = FormatError::OverLimit { announced: 1 << 20, limit: limits.max_member_bytes };
     assert_eq!(member_error(Err(error), "x.npy"), over);
-    assert!(
-        Npz::open(
-            &bomb,
-            Limits {
-                max_member_bytes: 0
-            }
-        )
-        .unwrap()
-        .read("big")
-        .is_ok()
-    );
-    assert!(
-        Npz::open(
-            &content,
-            Limits {
-                max_member_bytes: 1 << 20
-            }
-        )
-        .unwrap()
-        .read_all()
-        .is_ok()
-    );
+    assert!(Npz::open(&bomb, Limits { max_member_bytes: 0 }).unwrap().read("big").is_ok());
+    assert!(Npz::open(&content, Limits { max_member_bytes: 1 << 20 }).unwrap().read_all().is_ok());
 }
 
 #[test]
 fn inflating_to_another_size_is_an_error() {
     let honest = Member::deflated("x.npy", &npy());
-    let shorter = Member {
-        size: honest.size - 1,
-        ..honest.clone()
-    };
+    let shorter = Member { size: honest.size - 1, ..honest.clone() };
     let error = member_error(read_all(&archive(&[shorter])), "x.npy");
-    assert!(
-        matches!(error, FormatError::Inflate { offset: 35, .. }),
-        "{error}"
-    );
-    let longer = Member {
-        size: honest.size + 1,
-        ..honest.clone()
-    };
+    assert!(matches!(error, FormatError::Inflate { offset: 35, .. }), "{error}");
+    let longer = Member { size: honest.size + 1, ..honest.clone() };
     let error = member_error(read_all(&archive(&[longer])), "x.npy");
-    assert_eq!(
-        error,
-        FormatError::InflatedSize {
-            found: honest.size.into(),
-            expected: u64::from(honest.size) + 1
-        }
-    );
-    let unequal = Member {
-        size: 5,
-        ..Member::stored("x.npy", &npy())
-    };
+    assert_eq!(error, FormatError::InflatedSize { found: honest.size.into(), expected: u64::from(honest.size) + 1 });
+    let unequal = Member { size: 5, ..Member::stored("x.npy", &npy()) };
     let error = member_error(read_all(&archive(&[unequal])), "x.npy");
-    assert_eq!(
-        error,
-        FormatError::StoredSize {
-            stored: npy().len() as u64,
-            announced: 5
-        }
-    );
+    assert_eq!(error, FormatError::StoredSize { stored: npy().len() as u64, announced: 5 });
 }
 
 #[test]
@@ -257,58 +166,28 @@ fn deflated_data_cut_short_is_an_error() {
     member.content.truncate(20);
     member.stored_size = 20;
     let error = member_error(read_all(&archive(&[member])), "x.npy");
-    assert!(
-        matches!(
-            error,
-            FormatError::Inflate { .. } | FormatError::InflatedSize { .. }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, FormatError::Inflate { .. } | FormatError::InflatedSize { .. }), "{error}");
 }
 
 #[test]
 fn wrong_checksums_are_errors() {
-    for member in [
-        Member::stored("x.npy", &npy()),
-        Member::deflated("x.npy", &npy()),
-    ] {
+    for member in [Member::stored("x.npy", &npy()), Member::deflated("x.npy", &npy())] {
         let (found, expected) = (member.crc32, member.crc32 ^ 1);
-        let error = member_error(
-            read_all(&archive(&[Member {
-                crc32: expected,
-                ..member
-            }])),
-            "x.npy",
-        );
+        let error = member_error(read_all(&archive(&[Member { crc32: expected, ..member }])), "x.npy");
         assert_eq!(error, FormatError::Checksum { found, expected });
     }
 }
 
 #[test]
 fn names_must_be_unique() {
-    let twice = [
-        Member::stored("x.npy", &npy()),
-        Member::stored("x.npy", &npy()),
-    ];
-    assert!(matches!(
-        open(&archive(&twice)),
-        Err(FormatError::Archive { .. })
-    ));
+    let twice = [Member::stored("x.npy", &npy()), Member::stored("x.npy", &npy())];
+    assert!(matches!(open(&archive(&twice)), Err(FormatError::Archive { .. })));
     // The same letter in UTF-8 and in the code page of DOS.
     let letter = Member::stored("\u{e4}.npy", &npy());
-    let dos = Member {
-        name: b"\x84.npy".to_vec(),
-        ..letter.clone()
-    };
+    let dos = Member { name: b"\x84.npy".to_vec(), ..letter.clone() };
     let error = open(&archive(&[letter, dos])).unwrap_err();
     let error_inside = Box::new(FormatError::DuplicateMember);
-    assert_eq!(
-        error,
-        FormatError::Member {
-            member: "\u{e4}.npy".to_owned(),
-            error: error_inside
-        }
-    );
+    assert_eq!(error, FormatError::Member { member: "\u{e4}.npy".to_owned(), error: error_inside });
 }
 
 #[test]
@@ -317,33 +196,11 @@ fn positions_must_be_inside_and_apart() {
     let whole = archive(std::slice::from_ref(&member));
     let body = whole[..35 + npy().len()].to_vec();
     for offset in [1, 35, body.len() as u32, u32::MAX - 1] {
-        assert!(
-            open(&with_directory(
-                body.clone(),
-                std::slice::from_ref(&member),
-                &[offset]
-            ))
-            .is_err(),
-            "{offset}"
-        );
+        assert!(open(&with_directory(body.clone(), std::slice::from_ref(&member), &[offset])).is_err(), "{offset}");
     }
-    let other = Member {
-        name: b"y.npy".to_vec(),
-        ..member.clone()
-    };
-    assert!(
-        open(&with_directory(
-            body.clone(),
-            &[member.clone(), other],
-            &[0, 0]
-        ))
-        .is_err()
-    );
-    let long = Member {
-        stored_size: u32::MAX - 1,
-        size: u32::MAX - 1,
-        ..member.clone()
-    };
+    let other = Member { name: b"y.npy".to_vec(), ..member.clone() };
+    assert!(open(&with_directory(body.clone(), &[member.clone(), other], &[0, 0])).is_err());
+    let long = Member { stored_size: u32::MAX - 1, size: u32::MAX - 1, ..member.clone() };
     assert!(open(&archive(&[long])).is_err());
     // A second member, complete in the archive, inside the data of the first.
     let inner = archive(std::slice::from_ref(&member));
@@ -354,26 +211,17 @@ fn positions_must_be_inside_and_apart() {
 
 #[test]
 fn members_missing_from_the_directory_are_noticed() {
-    let members = [
-        Member::stored("x.npy", &npy()),
-        Member::stored("y.npy", &npy()),
-    ];
+    let members = [Member::stored("x.npy", &npy()), Member::stored("y.npy", &npy())];
     let whole = archive(&members);
     let body = whole[..2 * (35 + npy().len())].to_vec();
-    assert!(matches!(
-        open(&with_directory(body, &members[..1], &[0])),
-        Err(FormatError::Archive { .. })
-    ));
+    assert!(matches!(open(&with_directory(body, &members[..1], &[0])), Err(FormatError::Archive { .. })));
 }
 
 #[test]
 fn an_archive_inside_an_array_is_not_taken_for_the_archive() {
     let inner = archive(&[Member::stored("inner.npy", &npy())]);
     let mut array = b"\x93NUMPY\x01\x00\x46\x00".to_vec();
-    let header = format!(
-        "{{'descr': '|u1', 'fortran_order': False, 'shape': ({},), }}",
-        inner.len()
-    );
+    let header = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({},), }}", inner.len());
     array.extend(format!("{header:<69}\n").as_bytes());
     array.extend(&inner);
     let whole = archive(&[Member::stored("outer.npy", &array)]);
@@ -387,18 +235,10 @@ fn an_archive_inside_an_array_is_not_taken_for_the_archive() {
 fn what_is_no_archive_is_an_error() {
     for input in [&b""[..], b"PK", b"PK\x05\x06", b"\x93NUMPY", &[0; 100]] {
         let error = open(&Bytes::copy_from_slice(input)).unwrap_err();
-        assert!(
-            matches!(error, FormatError::Archive { .. }) && !error.is_unsupported(),
-            "{error}"
-        );
+        assert!(matches!(error, FormatError::Archive { .. }) && !error.is_unsupported(), "{error}");
     }
     let error = read_all(&archive(&[Member::stored("x.npy", b"text")])).unwrap_err();
-    assert_eq!(
-        member_error(Err(error), "x.npy"),
-        FormatError::NpyMagic {
-            found: b"text".to_vec()
-        }
-    );
+    assert_eq!(member_error(Err(error), "x.npy"), FormatError::NpyMagic { found: b"text".to_vec() });
 }
 
 #[test]
@@ -406,10 +246,7 @@ fn every_truncation_is_an_error() {
     for file in manifest(".npz").keys() {
         let whole = golden(file);
         for len in 0..whole.len() {
-            assert!(
-                open(&whole.slice(..len)).is_err(),
-                "{file} cut to {len} bytes"
-            );
+            assert!(open(&whole.slice(..len)).is_err(), "{file} cut to {len} bytes");
         }
     }
 }
@@ -424,31 +261,17 @@ fn every_flipped_bit_is_noticed_or_harmless() {
             let mut flipped = whole.to_vec();
             flipped[bit / 8] ^= 1 << (bit % 8);
             match read_all(&Bytes::from(flipped)) {
-                Ok(arrays) => assert_eq!(
-                    arrays,
-                    expected,
-                    "{file}: bit {} of byte {}",
-                    bit % 8,
-                    bit / 8
-                ),
+                Ok(arrays) => assert_eq!(arrays, expected, "{file}: bit {} of byte {}", bit % 8, bit / 8),
                 Err(_) => errors += 1,
             }
         }
-        assert!(
-            expected.is_empty() || errors * 10 > whole.len() * 8 * 6,
-            "{file}: only {errors} noticed"
-        );
+        assert!(expected.is_empty() || errors * 10 > whole.len() * 8 * 6, "{file}: only {errors} noticed");
     }
 }
 
 #[test]
 fn every_overwritten_byte_is_noticed_or_harmless() {
-    for file in [
-        "stored.npz",
-        "deflated.npz",
-        "zip64_stored.npz",
-        "streamed.npz",
-    ] {
+    for file in ["stored.npz", "deflated.npz", "zip64_stored.npz", "streamed.npz"] {
         let whole = golden(file);
         let expected = read_all(&whole).unwrap();
         for at in 0..whole.len() {

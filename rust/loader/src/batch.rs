@@ -52,7 +52,8 @@ pub struct Batch {
     pub data: BatchData,
     /// What was left out.
     pub skipped: Vec<Skipped>,
-    /// The bytes this batch holds of the memory budget.
+    /// Bytes that it held of the memory budget until it was handed over.
+    pub bytes: u64,
     pub(crate) permits: Vec<Permit>,
 }
 
@@ -68,7 +69,10 @@ pub(crate) fn stack(
     reserve: impl FnOnce(u64),
 ) -> Result<Option<BatchData>> {
     let Some(first) = samples.first() else { return Ok(None) };
-    reserve(samples.iter().map(Sample::data_bytes).sum());
+    // Bytes are handed on and not copied, so nothing may be reserved for them.
+    if !matches!(first, Sample::Bytes(_)) {
+        reserve(samples.iter().map(Sample::data_bytes).sum());
+    }
     match first {
         Sample::Bytes(_) => Ok(None),
         Sample::Array(_) => {
@@ -99,15 +103,15 @@ fn find<'a>(sample: &'a Sample, position: usize, field: &str) -> Option<&'a Arra
 
 fn no_more_fields(samples: &[Sample], expected: usize, name: &impl Fn(usize) -> String) -> Result<()> {
     for (at, sample) in samples.iter().enumerate() {
-        if let Sample::Fields(fields) = sample {
-            if fields.len() != expected {
-                return Err(LoaderError::Shape {
-                    uri: name(at),
-                    field: String::new(),
-                    found: format!("{} fields", fields.len()),
-                    expected: format!("{expected} fields, as in {}", name(0)),
-                });
-            }
+        if let Sample::Fields(fields) = sample
+            && fields.len() != expected
+        {
+            return Err(LoaderError::Shape {
+                uri: name(at),
+                field: String::new(),
+                found: format!("{} fields", fields.len()),
+                expected: format!("{expected} fields, as in {}", name(0)),
+            });
         }
     }
     Ok(())

@@ -116,6 +116,9 @@ impl LoaderOptions {
         within("memory_budget", self.memory_budget, MIN_BUDGET, 1 << 46)?;
         within("prefetch", self.prefetch as u64, 0, MAX_PREFETCH as u64)?;
         within("num_workers", self.reads as u64, 0, MAX_READS as u64)?;
+        if self.timeout.is_some_and(|timeout| timeout.is_zero()) {
+            return Err(LoaderError::config("timeout_seconds", "0", "a time above 0, or none"));
+        }
         if self.drop_last && self.last.is_some_and(|last| last != Last::Drop) {
             return Err(LoaderError::config(
                 "last",

@@ -113,7 +113,7 @@ fn parse_npz<'py>(
     let read = py.detach(|| {
         let archive = Npz::open(&data, Limits::default())?;
         match name {
-            Some(name) => archive.read(name).map(|array| Sample::Array(array)),
+            Some(name) => archive.read(name).map(Sample::Array),
             None => archive.read_all().map(Sample::Fields),
         }
     });

@@ -57,9 +57,12 @@ pub fn lend(object: &Bound<'_, PyAny>) -> PyResult<Bytes> {
     }
     let kind = || object.get_type().to_string();
     // A cast to bytes accepts every item type and refuses what is not contiguous.
-    let view = object.py().import("builtins")?.getattr("memoryview")?.call1((object,)).map_err(|_| {
-        PyTypeError::new_err(format!("expected bytes or a contiguous buffer, found {}", kind()))
-    })?;
+    let view = object
+        .py()
+        .import("builtins")?
+        .getattr("memoryview")?
+        .call1((object,))
+        .map_err(|_| PyTypeError::new_err(format!("expected bytes or a contiguous buffer, found {}", kind())))?;
     if !view.getattr("c_contiguous")?.extract::<bool>()? {
         return Err(PyTypeError::new_err(format!("expected a contiguous buffer, found a strided {}", kind())));
     }

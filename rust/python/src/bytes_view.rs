@@ -5,7 +5,7 @@ use std::ffi::c_int;
 use bytes::Bytes;
 use pyo3::basic::CompareOp;
 use pyo3::buffer::PyBuffer;
-use pyo3::exceptions::{PyIndexError, PyTypeError};
+use pyo3::exceptions::{PyIndexError, PyOverflowError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PySlice, PyTuple};
@@ -81,7 +81,10 @@ impl BytesView {
 
     fn __getitem__<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let Ok(slice) = key.cast::<PySlice>() else {
-            let index = key.extract::<isize>().map_err(|_| {
+            let index = key.extract::<isize>().map_err(|error| {
+                if error.is_instance_of::<PyOverflowError>(py) {
+                    return PyIndexError::new_err("BytesView index out of range");
+                }
                 PyTypeError::new_err(format!("BytesView indices must be integers or slices, not {}", key.get_type()))
             })?;
             return Ok(self.item(index)?.into_pyobject(py)?.into_any());
@@ -103,6 +106,10 @@ impl BytesView {
 
     fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.copy(py).call_method0("__iter__")
+    }
+
+    fn __reversed__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        py.import("builtins")?.getattr("reversed")?.call1((self.copy(py),))
     }
 
     fn __add__<'py>(&self, py: Python<'py>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
@@ -203,8 +210,44 @@ impl BytesView {
 }
 
 like_bytes!(
-    capitalize, center, count, decode, endswith, expandtabs, find, hex, index, isalnum, isalpha, isascii, isdigit,
-    islower, isspace, istitle, isupper, join, ljust, lower, lstrip, partition, removeprefix, removesuffix, replace,
-    rfind, rindex, rjust, rpartition, rsplit, rstrip, split, splitlines, startswith, strip, swapcase, title, translate,
-    upper, zfill,
+    capitalize,
+    center,
+    count,
+    decode,
+    endswith,
+    expandtabs,
+    find,
+    hex,
+    index,
+    isalnum,
+    isalpha,
+    isascii,
+    isdigit,
+    islower,
+    isspace,
+    istitle,
+    isupper,
+    join,
+    ljust,
+    lower,
+    lstrip,
+    partition,
+    removeprefix,
+    removesuffix,
+    replace,
+    rfind,
+    rindex,
+    rjust,
+    rpartition,
+    rsplit,
+    rstrip,
+    split,
+    splitlines,
+    startswith,
+    strip,
+    swapcase,
+    title,
+    translate,
+    upper,
+    zfill,
 );

@@ -16,6 +16,7 @@ use s3dlio_runtime::{executor, fork};
 use s3dlio_store::StoreError;
 use tokio::task::AbortHandle;
 
+use crate::buffer;
 use crate::errors::Failure;
 use crate::operation::{Operation, Outcome};
 
@@ -25,6 +26,26 @@ type Finished = (u64, Outcome);
 struct Started {
     next: u64,
     running: HashMap<u64, AbortHandle>,
+}
+
+/// Delivers what a task ends with when the task is dropped, so that even a panic leaves nobody waiting for ever.
+struct Report {
+    number: u64,
+    outcome: Option<Outcome>,
+    send: Sender<Finished>,
+    ready: Arc<OwnedFd>,
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        let outcome = self.outcome.take().unwrap_or_else(|| {
+            let detail = "the operation ended abnormally".into();
+            Err(StoreError::Store { uri: String::new(), detail }.into())
+        });
+        // Both fail only when the loop is gone, and then nobody waits.
+        let _ = self.send.send((self.number, outcome));
+        let _ = rustix::io::write(&*self.ready, &1_u64.to_ne_bytes());
+    }
 }
 
 /// Results for one event loop.
@@ -64,12 +85,10 @@ impl Completions {
         let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
         let number = started.next;
         started.next += 1;
-        let (send, ready) = (self.send.clone(), Arc::clone(&self.ready));
+        let mut report =
+            Report { number, outcome: None, send: self.send.clone(), ready: Arc::clone(&self.ready) };
         let task = executor::spawn(async move {
-            let outcome = future.await;
-            // Both fail only when the loop is gone, and then nobody waits.
-            let _ = send.send((number, outcome));
-            let _ = rustix::io::write(&*ready, &1_u64.to_ne_bytes());
+            report.outcome = Some(future.await);
         });
         let task = task.map_err(|error| Failure::from(StoreError::from(error)))?;
         started.running.insert(number, task.abort_handle());
@@ -90,6 +109,7 @@ impl Completions {
         // An empty descriptor only says that another call has drained the queue already.
         let _ = rustix::io::read(&*self.ready, &mut count);
         let finished: Vec<Finished> = self.finished.try_iter().collect();
+        buffer::release_returned(py);
         let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
         finished.iter().for_each(|(number, _)| {
             started.running.remove(number);

@@ -1,7 +1,7 @@
 //! The loader and its iterators.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use numpy::PyArray1;
@@ -12,7 +12,8 @@ use s3dlio_loader::options::OnError;
 use s3dlio_loader::pipeline::{self, Next};
 use s3dlio_loader::sampler::Permutation;
 use s3dlio_loader::state::LoaderState;
-use s3dlio_loader::{LoaderOptions, Result};
+use s3dlio_loader::{LoaderError, LoaderOptions, Result};
+use s3dlio_runtime::fork;
 
 use crate::arrays;
 use crate::errors::Failure;
@@ -20,11 +21,24 @@ use crate::objects::Objects;
 use crate::operation::SLICE;
 
 /// Step, record indices, real samples, data, and (index, uri, reason) of what was left out.
-type PyBatch<'py> =
-    (u64, Bound<'py, PyArray1<u64>>, u64, Bound<'py, PyAny>, Vec<(u64, String, String)>);
+type PyBatch<'py> = (u64, Bound<'py, PyArray1<u64>>, u64, Bound<'py, PyAny>, Vec<(u64, String, String)>);
 
 fn checked<T>(result: Result<T>) -> PyResult<T> {
     Ok(result.map_err(Failure::from)?)
+}
+
+/// What one call may take over beyond the first batch. Batches that were taken no longer count against the memory
+/// budget, so this must stay small beside it; it is only to make one crossing serve many tiny samples.
+const TAKE_BYTES: u64 = 1 << 20;
+
+/// Longest wait for a batch: a day, beyond which only typing errors lie.
+const MAX_TIMEOUT_SECONDS: f64 = 86_400.0;
+
+fn timeout(seconds: f64) -> Result<Duration> {
+    if seconds > 0.0 && seconds <= MAX_TIMEOUT_SECONDS {
+        return Ok(Duration::from_secs_f64(seconds));
+    }
+    Err(LoaderError::config("timeout_seconds", seconds.to_string(), "seconds, above 0 and up to 86400"))
 }
 
 /// A data set with options: gives iterators over epochs, states and the order.
@@ -70,7 +84,7 @@ impl Loader {
             memory_budget: memory_budget.unwrap_or(defaults.memory_budget),
             prefetch,
             reads: num_workers,
-            timeout: timeout_seconds.map(Duration::from_secs_f64),
+            timeout: checked(timeout_seconds.map(timeout).transpose())?,
             sharding: Sharding {
                 rank: shard_rank,
                 world: shard_world_size,
@@ -110,7 +124,8 @@ impl Loader {
 
     /// Begins an epoch at a step of the rank.
     fn iterate(&self, epoch: u64, step: u64) -> PyResult<BatchIter> {
-        Ok(BatchIter(Mutex::new(checked(self.0.iterate(epoch, step))?)))
+        let running = Mutex::new(Some(checked(self.0.iterate(epoch, step))?));
+        Ok(BatchIter { running, generation: fork::generation() })
     }
 
     /// The state after `step` batches of an epoch and `sample` samples of the next, as JSON.
@@ -134,11 +149,34 @@ impl Loader {
 
 /// The batches of one epoch, read ahead by the threads of the library.
 #[pyclass(frozen, module = "s3dlio._s3dlio")]
-pub struct BatchIter(Mutex<pipeline::BatchIter>);
+pub struct BatchIter {
+    running: Mutex<Option<pipeline::BatchIter>>,
+    generation: u64,
+}
 
 impl BatchIter {
+    fn running(&self) -> Result<MutexGuard<'_, Option<pipeline::BatchIter>>> {
+        // Before the lock: another thread of the parent may have held it at the moment of the fork, for ever.
+        if self.generation != fork::generation() {
+            return Err(LoaderError::Forked(
+                "this iterator was begun in the parent process: begin a new iteration in the forked child".into(),
+            ));
+        }
+        Ok(self.running.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn wait(&self, py: Python<'_>) -> PyResult<Option<Batch>> {
+        loop {
+            match checked(py.detach(|| self.poll(SLICE)))? {
+                Next::Batch(batch) => return Ok(Some(*batch)),
+                Next::Done => return Ok(None),
+                Next::Pending => py.check_signals()?,
+            }
+        }
+    }
+
     fn poll(&self, slice: Duration) -> Result<Next> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).next(slice)
+        self.running()?.as_mut().map_or(Ok(Next::Done), |running| running.next(slice))
     }
 }
 
@@ -146,32 +184,40 @@ impl BatchIter {
 impl BatchIter {
     /// Waits for the next batch; `None` at the end of the epoch.
     fn next<'py>(&self, py: Python<'py>) -> PyResult<Option<PyBatch<'py>>> {
-        loop {
-            match checked(py.detach(|| self.poll(SLICE)))? {
-                Next::Batch(batch) => return convert(py, *batch).map(Some),
-                Next::Done => return Ok(None),
-                Next::Pending => py.check_signals()?,
-            }
-        }
+        self.wait(py)?.map(|batch| convert(py, batch)).transpose()
     }
 
-    /// Waits for the next batch and takes those that stand ready behind it, up to `limit`; empty at the end.
+    /// Waits for the next batch and takes those that stand ready behind it, up to `limit` batches and about 1 MiB;
+    /// empty at the end.
     fn next_many<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Vec<PyBatch<'py>>> {
-        let Some(first) = self.next(py)? else { return Ok(Vec::new()) };
-        let mut batches = vec![first];
-        while batches.len() < limit {
-            match self.poll(Duration::ZERO) {
-                Ok(Next::Batch(batch)) => batches.push(convert(py, *batch)?),
-                // An error comes again at the next call, when the batches before it have been used.
-                _ => break,
+        let mut taken = 0;
+        let mut batches = Vec::new();
+        let mut ready = self.wait(py)?;
+        while let Some(batch) = ready {
+            taken += batch.bytes;
+            batches.push(convert(py, batch)?);
+            if batches.len() >= limit || taken >= TAKE_BYTES {
+                break;
             }
+            ready = match py.detach(|| self.poll(Duration::ZERO)) {
+                Ok(Next::Batch(batch)) => Some(*batch),
+                // An error comes again at the next call, when the batches before it have been used.
+                _ => None,
+            };
         }
         Ok(batches)
     }
 
-    /// Figures of this iteration.
-    fn stats(&self) -> BTreeMap<&'static str, u64> {
-        let stats = self.0.lock().unwrap_or_else(PoisonError::into_inner).stats();
+    /// Ends the iteration: reading stops, and a thread that waits for a batch gets none.
+    fn stop(&self, py: Python<'_>) {
+        // In a forked child there is nothing to stop.
+        py.detach(|| self.running().map(|mut running| running.take())).ok();
+    }
+
+    /// Figures of this iteration; zeros in a forked child and after `stop`.
+    fn stats(&self, py: Python<'_>) -> BTreeMap<&'static str, u64> {
+        let figures = || self.running().ok()?.as_ref().map(pipeline::BatchIter::stats);
+        let stats = py.detach(figures).unwrap_or_default();
         BTreeMap::from([
             ("batches", stats.batches),
             ("samples", stats.samples),

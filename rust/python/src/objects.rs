@@ -6,9 +6,9 @@ use bytes::Bytes;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
+use s3dlio_loader::LoaderError;
 use s3dlio_loader::decode::{Decoder, Sample};
 use s3dlio_loader::source::{ObjectSource, ObjectTable, RecordSource, Selection};
-use s3dlio_loader::LoaderError;
 use s3dlio_store::ops::GetOptions;
 
 use crate::arrays;
@@ -35,9 +35,10 @@ impl Objects {
 
     fn discover(selection: Selection, part_size: u64, max_parts: usize) -> PyResult<Operation> {
         let work = ObjectSource::discover(selection).map_err(Failure::from)?;
-        Ok(Operation::new(work, move |py, table| {
-            Ok(Py::new(py, Self::build(table, part_size, max_parts)?)?.into_any())
-        }))
+        Ok(Operation::new(
+            work,
+            move |py, table| Ok(Py::new(py, Self::build(table, part_size, max_parts)?)?.into_any()),
+        ))
     }
 
     /// The records, for a loader.

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use s3dlio_runtime::executor::{self, BoxFuture};
 use s3dlio_store::{StoreError, Work};
 
+use crate::buffer;
 use crate::errors::{Failure, internal};
 
 /// How long a wait may go on before signals are looked at: Ctrl-C then acts within a tenth of a second, and the
@@ -37,7 +38,8 @@ impl Operation {
         work: Work<Result<T, Failure>>,
         convert: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
     ) -> Self {
-        let work = work.map(move |value| value.map(|value| Box::new(move |py: Python<'_>| convert(py, value)) as Convert));
+        let work =
+            work.map(move |value| value.map(|value| Box::new(move |py: Python<'_>| convert(py, value)) as Convert));
         Self(Mutex::new(Some(work)))
     }
 
@@ -61,6 +63,8 @@ impl Operation {
             Work::Here(job) => py.detach(job),
             Work::Network(future) => drive(py, future)?,
         };
+        // The work has let go of what its caller lent; give it back before the caller reuses it.
+        buffer::release_returned(py);
         outcome.map_err(Failure::from)??(py)
     }
 }

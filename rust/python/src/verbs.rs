@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use s3dlio_store::ops::{self, Entry, GetOptions, ListOptions, Lister, Stat};
 use s3dlio_store::pattern::Pattern;
-use s3dlio_store::{Result, Uri, Work};
+use s3dlio_store::{Result, Scheme, Uri, Work};
 
 use crate::buffer;
 use crate::bytes_view::BytesView;
@@ -27,9 +27,14 @@ fn view(py: Python<'_>, bytes: Bytes) -> PyResult<Py<PyAny>> {
 }
 
 fn none<T>(py: Python<'_>, _: T) -> PyResult<Py<PyAny>> {
-    // The runtime has mostly let go of the lent buffer by now; give it back before the caller reuses it.
-    buffer::release_returned(py);
     Ok(py.None())
+}
+
+/// What is written to `uri`: the caller's own memory, lent for the time of the call.
+fn payload(uri: &Uri, data: &Bound<'_, PyAny>) -> PyResult<Bytes> {
+    let lent = buffer::lend(data)?;
+    // The store in memory keeps what it is given, and the caller may change a lent buffer afterwards.
+    Ok(if uri.scheme == Scheme::Memory { Bytes::copy_from_slice(&lent) } else { lent })
 }
 
 /// An object or a range of it, as a `BytesView`.
@@ -56,13 +61,19 @@ fn get_many(uris: &Bound<'_, PyList>, max_in_flight: usize) -> PyResult<Operatio
 /// Writes an object.
 #[pyfunction]
 fn put(uri: &str, data: &Bound<'_, PyAny>) -> PyResult<Operation> {
-    Ok(Operation::new(begun(ops::put(&parse(uri)?, buffer::lend(data)?))?, none))
+    let uri = parse(uri)?;
+    let data = payload(&uri, data)?;
+    Ok(Operation::new(begun(ops::put(&uri, data))?, none))
 }
 
 /// Writes many objects.
 #[pyfunction]
 fn put_many(items: Vec<(String, Bound<'_, PyAny>)>, max_in_flight: usize) -> PyResult<Operation> {
-    let items = items.into_iter().map(|(uri, data)| Ok((parse(&uri)?, buffer::lend(&data)?)));
+    let items = items.into_iter().map(|(uri, data)| {
+        let uri = parse(&uri)?;
+        let data = payload(&uri, &data)?;
+        Ok((uri, data))
+    });
     Ok(Operation::new(begun(ops::put_many(items.collect::<PyResult<_>>()?, max_in_flight))?, none))
 }
 

@@ -46,9 +46,7 @@ pub fn handle() -> Result<&'static Handle, StartError> {
 ///
 /// # Errors
 /// [`StartError`] as [`handle`].
-pub fn spawn<T: Send + 'static>(
-    future: impl Future<Output = T> + Send + 'static,
-) -> Result<JoinHandle<T>, StartError> {
+pub fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> Result<JoinHandle<T>, StartError> {
     Ok(handle()?.spawn(future))
 }
 

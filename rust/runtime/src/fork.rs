@@ -19,7 +19,8 @@ extern "C" fn in_child() {
 /// Further calls do nothing. An atomic flag and not a `Once` guards it: a `Once` that is running at the moment of
 /// a fork would block the child.
 pub fn install() {
-    if !INSTALLED.swap(true, Ordering::AcqRel) {
+    // Every look at the generation passes here, so the common case must not write to the shared flag.
+    if !INSTALLED.load(Ordering::Acquire) && !INSTALLED.swap(true, Ordering::AcqRel) {
         // SAFETY: `in_child` is an `extern "C"` function that lives as long as the process and only touches an atomic.
         unsafe {
             libc::pthread_atfork(None, None, Some(in_child));

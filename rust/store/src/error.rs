@@ -141,6 +141,11 @@ impl StoreError {
             E::NotSupported { .. } | E::NotImplemented { .. } => Self::Unsupported { uri, detail },
             E::InvalidPath { .. } => Self::InvalidUri { uri, reason: detail },
             other if timed_out(&other) => Self::Timeout { uri, detail },
+            // For a listing the client keeps the status in a type of its own, which only its text shows.
+            _ if detail.contains("non-2xx status code: 404") => Self::NotFound { uri, detail },
+            _ if ["401", "403"].iter().any(|status| detail.contains(&format!("non-2xx status code: {status}"))) => {
+                Self::PermissionDenied { uri, detail }
+            }
             _ => Self::Store { uri, detail },
         }
     }
@@ -170,15 +175,10 @@ fn chain(error: &(dyn StdError + 'static)) -> String {
 fn timed_out(error: &(dyn StdError + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(cause) = next {
-        if let Some(http) = cause.downcast_ref::<HttpError>() {
-            if http.kind() == HttpErrorKind::Timeout {
-                return true;
-            }
-        }
-        if let Some(io) = cause.downcast_ref::<io::Error>() {
-            if io.kind() == io::ErrorKind::TimedOut {
-                return true;
-            }
+        let http = cause.downcast_ref::<HttpError>().map(HttpError::kind);
+        let io = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        if http == Some(HttpErrorKind::Timeout) || io == Some(io::ErrorKind::TimedOut) {
+            return true;
         }
         next = cause.source();
     }

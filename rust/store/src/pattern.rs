@@ -43,8 +43,14 @@ impl Pattern {
     /// # Errors
     /// [`StoreError::Config`] when the text is neither.
     pub fn detect(text: &str) -> Result<Self> {
-        let regex_only = text.contains(['\\', '^', '$', '|', '(', ')', '+']) || text.contains(".*");
-        if text.contains(['*', '?', '[']) && !regex_only { Self::glob(text) } else { Self::regex(text) }
+        // No expression begins with `*`, whatever follows it.
+        let regex_only =
+            !text.starts_with('*') && (text.contains(['\\', '^', '$', '|', '(', ')', '+']) || text.contains(".*"));
+        if text.contains(['*', '?', '[']) && !regex_only {
+            return Self::glob(text);
+        }
+        // Braces alone stand for a choice in a glob and for a count in an expression, which must follow something.
+        Self::regex(text).or_else(|error| if text.contains('{') { Self::glob(text) } else { Err(error) })
     }
 
     /// Whether the key, relative to the listing base, is selected.

@@ -44,9 +44,9 @@ impl Network {
             operation_timeout: seconds("S3DLIO_OPERATION_TIMEOUT_SECS", 60.0)?,
             max_retries: match var("S3DLIO_MAX_RETRY_ATTEMPTS") {
                 None => 10,
-                Some(text) => text.parse().map_err(|_| {
-                    config("S3DLIO_MAX_RETRY_ATTEMPTS", &text, "an integer of at least 0")
-                })?,
+                Some(text) => {
+                    text.parse().map_err(|_| config("S3DLIO_MAX_RETRY_ATTEMPTS", &text, "an integer of at least 0"))?
+                }
             },
         })
     }
@@ -82,6 +82,8 @@ impl Network {
 pub struct S3 {
     bucket: String,
     endpoint: Option<String>,
+    /// Where the endpoint comes from, for messages.
+    endpoint_from: &'static str,
     region: String,
     path_style: bool,
     skip_signature: bool,
@@ -97,12 +99,14 @@ impl S3 {
     /// [`StoreError::Config`] for a value out of range; [`StoreError::PermissionDenied`] when a private endpoint is
     /// set but no credentials are.
     pub fn resolve(uri: &Uri) -> Result<Self> {
-        let endpoint = uri
+        let from_env = |name| var(name).map(|endpoint| (endpoint, name));
+        let (endpoint, endpoint_from) = uri
             .endpoint
             .as_ref()
-            .map(|host| format!("http://{host}"))
-            .or_else(|| var("AWS_ENDPOINT_URL_S3"))
-            .or_else(|| var("AWS_ENDPOINT_URL"));
+            .map(|host| (format!("http://{host}"), "host of the URI"))
+            .or_else(|| from_env("AWS_ENDPOINT_URL_S3"))
+            .or_else(|| from_env("AWS_ENDPOINT_URL"))
+            .unzip();
         let path_style = match var("S3_ADDRESSING_STYLE").or_else(|| var("AWS_S3_ADDRESSING_STYLE")).as_deref() {
             Some("path") => true,
             Some("virtual") => false,
@@ -113,6 +117,7 @@ impl S3 {
         let settings = Self {
             bucket: uri.bucket.clone(),
             endpoint,
+            endpoint_from: endpoint_from.unwrap_or_default(),
             region: var("AWS_REGION").or_else(|| var("AWS_DEFAULT_REGION")).unwrap_or_else(|| "us-east-1".into()),
             path_style,
             skip_signature: flag("AWS_SKIP_SIGNATURE"),
@@ -160,20 +165,22 @@ impl S3 {
             .with_retry(self.network.retry());
         let mut allow_http = false;
         if let Some(endpoint) = &self.endpoint {
+            let endpoint = self.endpoint_for_style(endpoint)?;
             allow_http = endpoint.starts_with("http://");
-            builder = builder.with_endpoint(self.endpoint_for_style(endpoint)?);
+            builder = builder.with_endpoint(endpoint);
         }
         for (at, value) in &self.credentials {
             builder = builder.with_config(CREDENTIALS[*at].1, value);
         }
-        builder.with_client_options(self.network.client(allow_http)).build().map_err(|source| {
-            config("s3", &format!("settings for bucket {:?}", self.bucket), &source.to_string())
-        })
+        builder
+            .with_client_options(self.network.client(allow_http))
+            .build()
+            .map_err(|source| config("s3", &format!("settings for bucket {:?}", self.bucket), &source.to_string()))
     }
 
     /// In virtual-host style the bucket is part of the host name, which the client leaves to the endpoint's URL.
     fn endpoint_for_style(&self, endpoint: &str) -> Result<String> {
-        let bad = || config("AWS_ENDPOINT_URL", endpoint, "http://host:port or https://host:port");
+        let bad = || config(self.endpoint_from, endpoint, "http://host:port or https://host:port");
         let mut url = url::Url::parse(endpoint).map_err(|_| bad())?;
         let host = url.host_str().filter(|_| ["http", "https"].contains(&url.scheme())).ok_or_else(bad)?;
         if !self.path_style {

@@ -16,19 +16,14 @@ pub(super) fn item_size(descr: &Literal) -> Result<usize> {
         _ => Err(invalid(descr, "a string, or a list of fields")),
     };
     let size = size.map_err(|error| match error {
-        FormatError::ObjectDtype { .. } => FormatError::ObjectDtype {
-            descr: excerpt(&descr.to_string()),
-        },
+        FormatError::ObjectDtype { .. } => FormatError::ObjectDtype { descr: excerpt(&descr.to_string()) },
         other => other,
     })?;
     usize::try_from(size).map_err(|_| invalid(descr, "items of less than 2 GiB"))
 }
 
 fn invalid(part: &Literal, expected: &'static str) -> FormatError {
-    FormatError::NpyDescr {
-        descr: excerpt(&part.to_string()),
-        expected,
-    }
+    FormatError::NpyDescr { descr: excerpt(&part.to_string()), expected }
 }
 
 fn record_size(fields: &[Literal]) -> Result<u64> {
@@ -69,10 +64,7 @@ fn field_size(field: &Literal) -> Result<(&str, u64)> {
         Literal::List(fields) => record_size(fields)?,
         _ => return Err(invalid(field, "a string, or a list of fields")),
     };
-    Ok((
-        name,
-        bounded(item.saturating_mul(repeats(shape, field)?), field)?,
-    ))
+    Ok((name, bounded(item.saturating_mul(repeats(shape, field)?), field)?))
 }
 
 /// How many items a field's own shape holds.
@@ -82,15 +74,13 @@ fn repeats(shape: Option<&Literal>, field: &Literal) -> Result<u64> {
         Some(Literal::Tuple(dimensions)) => dimensions.as_slice(),
         Some(single) => std::slice::from_ref(single),
     };
-    dimensions
-        .iter()
-        .try_fold(1, |product: u64, dimension| match dimension {
-            Literal::Int(n) => match u64::try_from(*n) {
-                Ok(n) => bounded(product.saturating_mul(n), field),
-                Err(_) => Err(invalid(field, "dimensions of zero or more")),
-            },
-            _ => Err(invalid(field, "a tuple of integers for a shape")),
-        })
+    dimensions.iter().try_fold(1, |product: u64, dimension| match dimension {
+        Literal::Int(n) => match u64::try_from(*n) {
+            Ok(n) => bounded(product.saturating_mul(n), field),
+            Err(_) => Err(invalid(field, "dimensions of zero or more")),
+        },
+        _ => Err(invalid(field, "a tuple of integers for a shape")),
+    })
 }
 
 fn bounded(size: u64, part: &Literal) -> Result<u64> {
@@ -102,10 +92,7 @@ fn bounded(size: u64, part: &Literal) -> Result<u64> {
 
 /// Bytes of a type string such as `<f4`: byte order, kind, number, and for times a unit.
 fn scalar_size(text: &str) -> Result<u64> {
-    let wrong = |expected| FormatError::NpyDescr {
-        descr: excerpt(text),
-        expected,
-    };
+    let wrong = |expected| FormatError::NpyDescr { descr: excerpt(text), expected };
     let Some(body) = text.strip_prefix(['<', '>', '|']) else {
         return Err(wrong("a type string that starts with '<', '>' or '|'"));
     };
@@ -113,15 +100,11 @@ fn scalar_size(text: &str) -> Result<u64> {
     let kind = chars.next();
     let rest = chars.as_str();
     if kind == Some('O') {
-        return Err(FormatError::ObjectDtype {
-            descr: excerpt(text),
-        });
+        return Err(FormatError::ObjectDtype { descr: excerpt(text) });
     }
     let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = rest.split_at(digits);
-    let number: u64 = number
-        .parse()
-        .map_err(|_| wrong("a number after the kind of type"))?;
+    let number: u64 = number.parse().map_err(|_| wrong("a number after the kind of type"))?;
     let (size, valid) = match kind {
         Some('b') => (number, number == 1),
         Some('i' | 'u') => (number, matches!(number, 1 | 2 | 4 | 8)),
@@ -146,17 +129,11 @@ fn is_time_unit(text: &str) -> bool {
     if text.is_empty() {
         return true;
     }
-    let Some(unit) = text
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-    else {
+    let Some(unit) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) else {
         return false;
     };
     let unit = unit.trim_start_matches(|c: char| c.is_ascii_digit());
-    matches!(
-        unit,
-        "Y" | "M" | "W" | "D" | "h" | "m" | "s" | "ms" | "us" | "ns" | "ps" | "fs" | "as"
-    )
+    matches!(unit, "Y" | "M" | "W" | "D" | "h" | "m" | "s" | "ms" | "us" | "ns" | "ps" | "fs" | "as")
 }
 
 #[cfg(test)]
@@ -198,14 +175,8 @@ mod tests {
         for (descr, expected) in [
             ("[]", 0),
             ("[('a', '<i4')]", 4),
-            (
-                "[('a', '|u1'), ('', '|V3'), ('b', '<f4', (2, 3)), ('', '|V4')]",
-                32,
-            ),
-            (
-                "[(('a title', 'a'), '<i2'), ('b', [('c', '<f8', (3,)), ('d', '|S5')])]",
-                31,
-            ),
+            ("[('a', '|u1'), ('', '|V3'), ('b', '<f4', (2, 3)), ('', '|V4')]", 32),
+            ("[(('a title', 'a'), '<i2'), ('b', [('c', '<f8', (3,)), ('d', '|S5')])]", 31),
             ("[('a', '<i4', 3)]", 12),
             ("[('a', '<i4', ())]", 4),
             ("[('a', '<i4', (0, 5))]", 0),
@@ -218,10 +189,7 @@ mod tests {
     fn objects_are_unsupported_at_any_depth() {
         for descr in ["'|O'", "'|O8'", "[('a', '<i4'), ('b', [('c', '|O')])]"] {
             let error = size(descr).unwrap_err();
-            assert!(
-                matches!(error, FormatError::ObjectDtype { .. }) && error.is_unsupported(),
-                "{descr}"
-            );
+            assert!(matches!(error, FormatError::ObjectDtype { .. }) && error.is_unsupported(), "{descr}");
         }
     }
 
@@ -262,10 +230,7 @@ mod tests {
             "[('a', '<i4', (9223372036854775807, 9223372036854775807))]",
         ] {
             let error = size(descr).unwrap_err();
-            assert!(
-                matches!(error, FormatError::NpyDescr { .. }) && !error.is_unsupported(),
-                "{descr}: {error}"
-            );
+            assert!(matches!(error, FormatError::NpyDescr { .. }) && !error.is_unsupported(), "{descr}: {error}");
         }
     }
 }

@@ -72,18 +72,12 @@ impl Parser<'_> {
 
     fn skip_space(&mut self) {
         let rest = self.rest();
-        let space = rest.len()
-            - rest
-                .trim_start_matches([' ', '\t', '\n', '\r', '\x0c'])
-                .len();
+        let space = rest.len() - rest.trim_start_matches([' ', '\t', '\n', '\r', '\x0c']).len();
         self.position += space;
     }
 
     fn error(&self, expected: &'static str) -> SyntaxError {
-        SyntaxError {
-            position: self.position,
-            expected,
-        }
+        SyntaxError { position: self.position, expected }
     }
 
     fn value(&mut self, depth: usize) -> Parsed<Literal> {
@@ -110,12 +104,7 @@ impl Parser<'_> {
     }
 
     /// Items between `open` and `close`, and whether a comma followed the last one.
-    fn items(
-        &mut self,
-        open: &str,
-        close: &'static str,
-        depth: usize,
-    ) -> Parsed<(Vec<Literal>, bool)> {
+    fn items(&mut self, open: &str, close: &'static str, depth: usize) -> Parsed<(Vec<Literal>, bool)> {
         self.take(open);
         let (mut items, mut comma) = (Vec::new(), false);
         loop {
@@ -172,16 +161,10 @@ impl Parser<'_> {
         }
         let digits = self.rest().bytes().take_while(u8::is_ascii_digit).count();
         self.position += digits;
-        let number = self
-            .text
-            .get(start..self.position)
-            .and_then(|text| text.parse().ok());
+        let number = self.text.get(start..self.position).and_then(|text| text.parse().ok());
         // Python 2 marked long integers.
         self.take("L");
-        number.map(Literal::Int).ok_or(SyntaxError {
-            position: start,
-            expected: "an integer of at most 64 bits",
-        })
+        number.map(Literal::Int).ok_or(SyntaxError { position: start, expected: "an integer of at most 64 bits" })
     }
 
     fn string(&mut self) -> Parsed<Literal> {
@@ -220,18 +203,12 @@ impl Parser<'_> {
             Some('U') => self.code_point(8),
             _ => None,
         };
-        value.push(c.ok_or(SyntaxError {
-            position: start,
-            expected: "an escape sequence as repr() writes it",
-        })?);
+        value.push(c.ok_or(SyntaxError { position: start, expected: "an escape sequence as repr() writes it" })?);
         Ok(())
     }
 
     fn code_point(&mut self, digits: usize) -> Option<char> {
-        let hex = self
-            .rest()
-            .get(..digits)
-            .filter(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()))?;
+        let hex = self.rest().get(..digits).filter(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()))?;
         let code = u32::from_str_radix(hex, 16).ok()?;
         self.position += digits;
         char::from_u32(code)
@@ -276,11 +253,7 @@ fn write_items(f: &mut fmt::Formatter<'_>, open: &str, items: &[Literal]) -> fmt
 }
 
 fn write_string(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
-    let quote = if text.contains('\'') && !text.contains('"') {
-        '"'
-    } else {
-        '\''
-    };
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     write!(f, "{quote}")?;
     for c in text.chars() {
         match c {

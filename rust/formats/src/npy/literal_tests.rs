@@ -24,18 +24,12 @@ fn reads_each_kind() {
     assert_eq!(parse("(1,)"), Ok(Literal::Tuple(vec![int(1)])));
     assert_eq!(parse("( 1 , 2 )"), Ok(Literal::Tuple(vec![int(1), int(2)])));
     assert_eq!(parse("[1, 2,]"), Ok(Literal::List(vec![int(1), int(2)])));
-    assert_eq!(
-        parse("{'a': 1, }"),
-        Ok(Literal::Dict(vec![(text("a"), int(1))]))
-    );
+    assert_eq!(parse("{'a': 1, }"), Ok(Literal::Dict(vec![(text("a"), int(1))])));
 }
 
 #[test]
 fn reads_escapes_as_python_does() {
-    assert_eq!(
-        parse(r"'\\\'\n\t\x41\u00e9\U0001f600'"),
-        Ok(text("\\'\n\tA\u{e9}\u{1f600}"))
-    );
+    assert_eq!(parse(r"'\\\'\n\t\x41\u00e9\U0001f600'"), Ok(text("\\'\n\tA\u{e9}\u{1f600}")));
     for wrong in [r"'\x4'", r"'\ud800'", r"'\q'", r"'\", r"'\xé0'"] {
         assert!(parse(wrong).is_err(), "{wrong}");
     }
@@ -69,13 +63,7 @@ fn refuses_what_is_no_literal() {
 #[test]
 fn says_where_it_stopped() {
     let error = parse("{'a': [1, x]}").unwrap_err();
-    assert_eq!(
-        error,
-        SyntaxError {
-            position: 10,
-            expected: "a Python literal"
-        }
-    );
+    assert_eq!(error, SyntaxError { position: 10, expected: "a Python literal" });
 }
 
 #[test]

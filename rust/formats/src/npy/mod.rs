@@ -49,11 +49,7 @@ pub struct Array {
 impl Array {
     /// Number of items: the product of the shape, one for a scalar.
     pub fn len(&self) -> u64 {
-        if self.shape.contains(&0) {
-            0
-        } else {
-            self.shape.iter().product()
-        }
+        if self.shape.contains(&0) { 0 } else { self.shape.iter().product() }
     }
 
     /// True where the array has no items.
@@ -92,18 +88,10 @@ pub fn parse(input: &Bytes) -> Result<Array> {
         FormatError::NpyHeaderSyntax {
             offset: (text_offset + bytes_before) as u64,
             expected: error.expected,
-            found: if found.is_empty() {
-                "the end".to_owned()
-            } else {
-                format!("{:?}", excerpt(found))
-            },
+            found: if found.is_empty() { "the end".to_owned() } else { format!("{:?}", excerpt(found)) },
         }
     })?;
-    let Header {
-        descr,
-        fortran_order,
-        shape,
-    } = Header::from_literal(header)?;
+    let Header { descr, fortran_order, shape } = Header::from_literal(header)?;
     let item_size = descr::item_size(&descr)?;
     let size = byte_size(&shape, item_size)?;
     let available = input.len() - data_offset;
@@ -133,18 +121,12 @@ pub fn parse(input: &Bytes) -> Result<Array> {
 fn header_text(input: &[u8]) -> Result<(Cow<'_, str>, usize, usize)> {
     let (magic, after) = input.split_at(input.len().min(MAGIC.len()));
     if magic != MAGIC {
-        return Err(FormatError::NpyMagic {
-            found: magic.to_vec(),
-        });
+        return Err(FormatError::NpyMagic { found: magic.to_vec() });
     }
     let short = || FormatError::NpyTruncated {
         part: "preamble",
         offset: MAGIC.len() as u64,
-        expected: if matches!(after.first(), Some(2 | 3)) {
-            6
-        } else {
-            4
-        },
+        expected: if matches!(after.first(), Some(2 | 3)) { 6 } else { 4 },
         found: after.len() as u64,
     };
     let (version, after) = after.split_first_chunk::<2>().ok_or_else(short)?;
@@ -158,18 +140,12 @@ fn header_text(input: &[u8]) -> Result<(Cow<'_, str>, usize, usize)> {
             (u32::from_le_bytes(*len), after)
         }
         [major, minor] => {
-            return Err(FormatError::NpyVersion {
-                major: *major,
-                minor: *minor,
-            });
+            return Err(FormatError::NpyVersion { major: *major, minor: *minor });
         }
     };
     let offset = input.len() - after.len();
     if u64::from(len) > MAX_HEADER {
-        return Err(FormatError::NpyHeaderTooLong {
-            len: len.into(),
-            limit: MAX_HEADER,
-        });
+        return Err(FormatError::NpyHeaderTooLong { len: len.into(), limit: MAX_HEADER });
     }
     let raw = after.get(..len as usize).ok_or(FormatError::NpyTruncated {
         part: "header",
@@ -185,12 +161,10 @@ fn header_text(input: &[u8]) -> Result<(Cow<'_, str>, usize, usize)> {
 fn decode(raw: &[u8], major: u8, offset: usize) -> Result<Cow<'_, str>> {
     match std::str::from_utf8(raw) {
         Ok(text) if major >= 3 || raw.is_ascii() => Ok(Cow::Borrowed(text)),
-        Err(error) if major >= 3 => Err(FormatError::NpyHeaderEncoding {
-            offset: (offset + error.valid_up_to()) as u64,
-        }),
-        _ => Ok(Cow::Owned(
-            raw.iter().map(|&byte| char::from(byte)).collect(),
-        )),
+        Err(error) if major >= 3 => {
+            Err(FormatError::NpyHeaderEncoding { offset: (offset + error.valid_up_to()) as u64 })
+        }
+        _ => Ok(Cow::Owned(raw.iter().map(|&byte| char::from(byte)).collect())),
     }
 }
 
@@ -212,20 +186,14 @@ impl Header {
                 Literal::Str(name) if name == "fortran_order" => &mut fortran_order,
                 Literal::Str(name) if name == "shape" => &mut shape,
                 _ => {
-                    return Err(content(
-                        &key,
-                        "only the keys 'descr', 'fortran_order' and 'shape'",
-                    ));
+                    return Err(content(&key, "only the keys 'descr', 'fortran_order' and 'shape'"));
                 }
             };
             if entry.replace(value).is_some() {
                 return Err(content(&key, "each key once"));
             }
         }
-        let missing = |expected| FormatError::NpyHeaderContent {
-            expected,
-            found: "no such key".to_owned(),
-        };
+        let missing = |expected| FormatError::NpyHeaderContent { expected, found: "no such key".to_owned() };
         let fortran_order = match fortran_order.ok_or_else(|| missing("the key 'fortran_order'"))? {
             Literal::Bool(flag) => flag,
             other => return Err(content(&other, "True or False for 'fortran_order'")),
@@ -239,10 +207,7 @@ impl Header {
 }
 
 fn content(found: &Literal, expected: &'static str) -> FormatError {
-    FormatError::NpyHeaderContent {
-        expected,
-        found: excerpt(&found.to_string()),
-    }
+    FormatError::NpyHeaderContent { expected, found: excerpt(&found.to_string()) }
 }
 
 fn dimensions(shape: &Literal) -> Result<Vec<u64>> {
@@ -264,17 +229,11 @@ fn dimensions(shape: &Literal) -> Result<Vec<u64>> {
 
 /// Bytes of all items, where both the number of items and their size must be countable.
 fn byte_size(shape: &[u64], item_size: usize) -> Result<usize> {
-    let too_large = || FormatError::NpyTooLarge {
-        shape: shape.to_vec(),
-        item_size,
-    };
+    let too_large = || FormatError::NpyTooLarge { shape: shape.to_vec(), item_size };
     if shape.contains(&0) {
         return Ok(0);
     }
-    let items = shape
-        .iter()
-        .try_fold(1u64, |product, &n| product.checked_mul(n))
-        .ok_or_else(too_large)?;
+    let items = shape.iter().try_fold(1u64, |product, &n| product.checked_mul(n)).ok_or_else(too_large)?;
     let bytes = items.checked_mul(item_size as u64).ok_or_else(too_large)?;
     isize::try_from(bytes).map_err(|_| too_large())?;
     usize::try_from(bytes).map_err(|_| too_large())

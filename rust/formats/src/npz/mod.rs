@@ -33,9 +33,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            max_member_bytes: 16 << 30,
-        }
+        Self { max_member_bytes: 16 << 30 }
     }
 }
 
@@ -82,9 +80,7 @@ impl Npz {
         let mut names = HashSet::with_capacity(archive.len());
         for index in 0..archive.len() {
             let member = Member::locate(&mut archive, index, input.len()).map_err(damaged)?;
-            member
-                .check_bounds(input.len())
-                .map_err(|error| error.in_member(&member.name))?;
+            member.check_bounds(input.len()).map_err(|error| error.in_member(&member.name))?;
             if !names.insert(member.name.clone()) {
                 return Err(FormatError::DuplicateMember.in_member(&member.name));
             }
@@ -92,12 +88,7 @@ impl Npz {
                 arrays.push(member);
             }
         }
-        Ok(Self {
-            archive,
-            input: input.clone(),
-            arrays,
-            limits,
-        })
+        Ok(Self { archive, input: input.clone(), arrays, limits })
     }
 
     /// Names of the arrays, without the suffix `.npy`, in archive order.
@@ -108,10 +99,7 @@ impl Npz {
     /// Bytes that [`read_all`](Self::read_all) allocates, if the directory is right: the inflated sizes of the deflated
     /// members. Zero for an archive written by `numpy.savez`.
     pub fn inflated_len(&self) -> u64 {
-        let deflated = self
-            .arrays
-            .iter()
-            .filter(|member| member.method != CompressionMethod::Stored);
+        let deflated = self.arrays.iter().filter(|member| member.method != CompressionMethod::Stored);
         deflated.fold(0, |total, member| total.saturating_add(member.len))
     }
 
@@ -140,16 +128,11 @@ impl Npz {
     ///
     /// As [`read`](Self::read), for the first array that is wrong.
     pub fn read_all(&self) -> Result<Vec<(String, Array)>> {
-        self.arrays
-            .iter()
-            .map(|member| Ok((member.array_name().to_owned(), self.read_member(member)?)))
-            .collect()
+        self.arrays.iter().map(|member| Ok((member.array_name().to_owned(), self.read_member(member)?))).collect()
     }
 
     fn read_member(&self, member: &Member) -> Result<Array> {
-        self.content(member)
-            .and_then(|content| npy::parse(&content))
-            .map_err(|error| error.in_member(&member.name))
+        self.content(member).and_then(|content| npy::parse(&content)).map_err(|error| error.in_member(&member.name))
     }
 
     fn content(&self, member: &Member) -> Result<Bytes> {
@@ -159,18 +142,13 @@ impl Npz {
         match member.method {
             CompressionMethod::Stored => self.stored(member),
             CompressionMethod::Deflated => self.inflated(member),
-            other => Err(FormatError::Method {
-                method: other.to_string(),
-            }),
+            other => Err(FormatError::Method { method: other.to_string() }),
         }
     }
 
     fn stored(&self, member: &Member) -> Result<Bytes> {
         if member.stored_len != member.len {
-            return Err(FormatError::StoredSize {
-                stored: member.stored_len,
-                announced: member.len,
-            });
+            return Err(FormatError::StoredSize { stored: member.stored_len, announced: member.len });
         }
         let range = member.range(self.input.len())?;
         let content = self.input.slice(range);
@@ -182,49 +160,26 @@ impl Npz {
         let announced = member.len;
         let possible = member.stored_len.saturating_mul(MAX_DEFLATE_RATIO);
         if announced > possible {
-            return Err(FormatError::ImpossibleRatio {
-                compressed: member.stored_len,
-                announced,
-                possible,
-            });
+            return Err(FormatError::ImpossibleRatio { compressed: member.stored_len, announced, possible });
         }
         if announced > self.limits.max_member_bytes {
-            return Err(FormatError::OverLimit {
-                announced,
-                limit: self.limits.max_member_bytes,
-            });
+            return Err(FormatError::OverLimit { announced, limit: self.limits.max_member_bytes });
         }
         let mut content = Vec::new();
-        let capacity =
-            usize::try_from(announced).map_err(|_| FormatError::NoMemory { announced })?;
-        content
-            .try_reserve_exact(capacity)
-            .map_err(|_| FormatError::NoMemory { announced })?;
+        let capacity = usize::try_from(announced).map_err(|_| FormatError::NoMemory { announced })?;
+        content.try_reserve_exact(capacity).map_err(|_| FormatError::NoMemory { announced })?;
         // A clone shares the directory and the bytes; only the read position is its own.
         let mut archive = self.archive.clone();
-        let damaged = |detail: String| FormatError::Inflate {
-            offset: member.offset,
-            detail,
-        };
+        let damaged = |detail: String| FormatError::Inflate { offset: member.offset, detail };
         // The archive's own check would report damage without saying what was found.
         let options = zip::read::ZipReadOptions::new().ignore_crc32(true);
-        let mut reader = archive
-            .by_index_with_options(member.index, options)
-            .map_err(|error| damaged(error.to_string()))?;
-        reader
-            .by_ref()
-            .take(announced)
-            .read_to_end(&mut content)
-            .map_err(|error| damaged(error.to_string()))?;
+        let mut reader =
+            archive.by_index_with_options(member.index, options).map_err(|error| damaged(error.to_string()))?;
+        reader.by_ref().take(announced).read_to_end(&mut content).map_err(|error| damaged(error.to_string()))?;
         // Content beyond the announced size is an error of the reader, found here so that the buffer never grows.
-        reader
-            .read(&mut [0])
-            .map_err(|error| damaged(error.to_string()))?;
+        reader.read(&mut [0]).map_err(|error| damaged(error.to_string()))?;
         if content.len() != capacity {
-            return Err(FormatError::InflatedSize {
-                found: content.len() as u64,
-                expected: announced,
-            });
+            return Err(FormatError::InflatedSize { found: content.len() as u64, expected: announced });
         }
         check_crc32(&content, member.crc32)?;
         Ok(Bytes::from(content))
@@ -232,11 +187,7 @@ impl Npz {
 }
 
 impl Member {
-    fn locate(
-        archive: &mut ZipArchive<Cursor<Bytes>>,
-        index: usize,
-        input_len: usize,
-    ) -> ZipResult<Self> {
+    fn locate(archive: &mut ZipArchive<Cursor<Bytes>>, index: usize, input_len: usize) -> ZipResult<Self> {
         let entry = archive.by_index_raw(index)?;
         Ok(Self {
             name: entry.name()?.into_owned(),
@@ -256,10 +207,7 @@ impl Member {
     }
 
     fn range(&self, input_len: usize) -> Result<std::ops::Range<usize>> {
-        let end = self
-            .offset
-            .checked_add(self.stored_len)
-            .filter(|&end| end <= input_len as u64);
+        let end = self.offset.checked_add(self.stored_len).filter(|&end| end <= input_len as u64);
         match (usize::try_from(self.offset), end.map(usize::try_from)) {
             (Ok(start), Some(Ok(end))) => Ok(start..end),
             _ => Err(FormatError::OutOfBounds {
@@ -285,17 +233,9 @@ fn check_crc32(content: &[u8], expected: u32) -> Result<()> {
 
 fn archive_error(error: &ZipError, len: usize) -> FormatError {
     match error {
-        ZipError::UnsupportedArchive(detail) => FormatError::ArchiveUnsupported {
-            detail: (*detail).to_owned(),
-        },
-        ZipError::InvalidArchive(detail) => FormatError::Archive {
-            len: len as u64,
-            detail: detail.to_string(),
-        },
-        other => FormatError::Archive {
-            len: len as u64,
-            detail: other.to_string(),
-        },
+        ZipError::UnsupportedArchive(detail) => FormatError::ArchiveUnsupported { detail: (*detail).to_owned() },
+        ZipError::InvalidArchive(detail) => FormatError::Archive { len: len as u64, detail: detail.to_string() },
+        other => FormatError::Archive { len: len as u64, detail: other.to_string() },
     }
 }
 
@@ -317,18 +257,8 @@ mod tests {
         };
         assert_eq!(at(10, 90).range(100), Ok(10..100));
         assert_eq!(at(100, 0).range(100), Ok(100..100));
-        for (offset, len) in [
-            (10, 91),
-            (101, 0),
-            (u64::MAX, 1),
-            (1, u64::MAX),
-            (u64::MAX, u64::MAX),
-        ] {
-            let expected = FormatError::OutOfBounds {
-                offset,
-                len,
-                archive_len: 100,
-            };
+        for (offset, len) in [(10, 91), (101, 0), (u64::MAX, 1), (1, u64::MAX), (u64::MAX, u64::MAX)] {
+            let expected = FormatError::OutOfBounds { offset, len, archive_len: 100 };
             assert_eq!(at(offset, len).range(100), Err(expected));
         }
     }

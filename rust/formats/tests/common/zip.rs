@@ -37,12 +37,7 @@ impl Member {
     pub fn deflated(name: &str, content: &[u8]) -> Self {
         let deflated = deflate(content);
         let stored_size = deflated.len() as u32;
-        Self {
-            method: DEFLATED,
-            stored_size,
-            content: deflated,
-            ..Self::stored(name, content)
-        }
+        Self { method: DEFLATED, stored_size, content: deflated, ..Self::stored(name, content) }
     }
 
     fn header(&self) -> Vec<u8> {
@@ -66,11 +61,7 @@ fn deflate(content: &[u8]) -> Vec<u8> {
     writer.write_all(content).unwrap();
     let mut archive = ZipArchive::new(writer.finish().unwrap()).unwrap();
     let mut deflated = Vec::new();
-    archive
-        .by_index_raw(0)
-        .unwrap()
-        .read_to_end(&mut deflated)
-        .unwrap();
+    archive.by_index_raw(0).unwrap().read_to_end(&mut deflated).unwrap();
     deflated
 }
 

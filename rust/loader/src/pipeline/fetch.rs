@@ -144,8 +144,7 @@ fn account(shared: &Shared, (mut pending, bytes): Read) -> Read {
         if shared.source.bytes(pending.index()).is_none() {
             // Follows a larger record at once and forgets an outlier within some dozens of smaller ones.
             let known = shared.estimate.load(Ordering::Relaxed);
-            let decayed = if known == super::plan::FIRST_ESTIMATE { 0 } else { known - known / 16 };
-            shared.estimate.store(length.max(decayed).max(1), Ordering::Relaxed);
+            shared.estimate.store(length.max(known - known / 16).max(1), Ordering::Relaxed);
         }
     }
     (pending, bytes)

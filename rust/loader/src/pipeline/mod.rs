@@ -42,7 +42,7 @@ struct Shared {
     cancel: watch::Sender<bool>,
     /// Batches that the consumer has taken, counted from the first of this worker's epoch.
     consumed: AtomicU64,
-    /// What a record of unknown size is taken to need.
+    /// What a record of unknown size is taken to need; 0 until one has come.
     estimate: AtomicU64,
     counters: Counters,
 }
@@ -147,7 +147,7 @@ impl BatchIter {
             cancelled: AtomicBool::new(false),
             cancel: watch::Sender::new(false),
             consumed: AtomicU64::new(first),
-            estimate: AtomicU64::new(plan::FIRST_ESTIMATE),
+            estimate: AtomicU64::new(0),
             counters: Counters::default(),
             options,
         });
@@ -196,6 +196,11 @@ impl Running {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
+        // A look at what is ready is no wait: neither the clock nor the time limit runs from it.
+        let ready = self.receive(Duration::ZERO);
+        if slice.is_zero() || !matches!(ready, Ok(Next::Pending)) {
+            return self.settle(ready);
+        }
         let began = *self.waiting_since.get_or_insert_with(Instant::now);
         let received = self.receive(slice);
         if matches!(received, Ok(Next::Pending)) {
@@ -204,9 +209,18 @@ impl Running {
             }
             return received;
         }
-        self.waiting_since = None;
-        let waited = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.shared.counters.wait_nanos.fetch_add(waited, Ordering::Relaxed);
+        self.settle(received)
+    }
+
+    /// Ends a wait, if there was one, and keeps an error for further calls.
+    fn settle(&mut self, received: Result<Next>) -> Result<Next> {
+        if matches!(received, Ok(Next::Pending)) {
+            return received;
+        }
+        if let Some(began) = self.waiting_since.take() {
+            let waited = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            self.shared.counters.wait_nanos.fetch_add(waited, Ordering::Relaxed);
+        }
         match received {
             Err(error) => self.fail(error),
             done => done,
@@ -225,7 +239,7 @@ impl Running {
             None => match self.slots.recv_timeout(slice) {
                 Ok(slot) => slot,
                 Err(RecvTimeoutError::Timeout) => return Ok(Next::Pending),
-                Err(RecvTimeoutError::Disconnected) => return Ok(Next::Done),
+                Err(RecvTimeoutError::Disconnected) => return self.ended(),
             },
         };
         match current.recv_timeout(slice) {
@@ -240,14 +254,23 @@ impl Running {
         }
     }
 
+    /// The planning thread is gone; that it planned everything is checked, lest a panic there look like a short epoch.
+    fn ended(&self) -> Result<Next> {
+        if self.shared.consumed.load(Ordering::Acquire) >= self.shared.plan.batches() {
+            return Ok(Next::Done);
+        }
+        Err(LoaderError::System("the epoch broke off: the planning thread panicked".into()))
+    }
+
     fn taken(&self, mut batch: Batch) -> Next {
         let counters = &self.shared.counters;
         counters.batches.fetch_add(1, Ordering::Relaxed);
         counters.samples.fetch_add(batch.indices.len() as u64, Ordering::Relaxed);
         counters.skipped.fetch_add(batch.skipped.len() as u64, Ordering::Relaxed);
+        // The consumer owns the memory from here on. It is given back first: an urgent request would otherwise come on
+        // top of it.
+        batch.bytes = batch.permits.drain(..).map(|permit| permit.bytes()).sum();
         self.shared.consumed.fetch_add(1, Ordering::AcqRel);
-        // The consumer owns the memory from here on.
-        batch.permits.clear();
         self.shared.budget.wake();
         Next::Batch(Box::new(batch))
     }

@@ -13,9 +13,9 @@ use crate::batch::Batch;
 use crate::error::{LoaderError, Result};
 use crate::source::Access;
 
-/// What a record of unknown size is taken to need before the first one has come: 1 MiB lets a few hundred reads
-/// start under the usual budget, and the first answers correct it.
-pub(super) const FIRST_ESTIMATE: u64 = 1 << 20;
+/// Records of unknown size that may be read ahead before the first one has told how large they are: each is taken to
+/// need this part of the budget. Few, because all of them may be far larger than any guess.
+const FIRST_READS: u64 = 4;
 
 /// Bookkeeping of one sample (slot, permit, slice, name of the file): counted, so that the budget also bounds
 /// data sets of tiny records.
@@ -32,7 +32,11 @@ pub(super) fn run(shared: &Arc<Shared>, slots: &Slots, first: u64) {
             return;
         }
         for (at, index) in slot.indices().iter().copied().enumerate() {
-            let bytes = shared.source.bytes(index).unwrap_or_else(|| shared.estimate.load(Ordering::Relaxed));
+            // With memory to spare nothing below asks, and a failed iteration would go through the rest of the epoch.
+            if shared.is_cancelled() {
+                return;
+            }
+            let bytes = shared.source.bytes(index).unwrap_or_else(|| estimate(shared));
             let urgency = || shared.urgency(batch);
             let Some(permit) = take(&shared.budget, bytes.saturating_add(OVERHEAD), &mut group, urgency) else {
                 return;
@@ -44,6 +48,13 @@ pub(super) fn run(shared: &Arc<Shared>, slots: &Slots, first: u64) {
         }
     }
     group.flush();
+}
+
+fn estimate(shared: &Shared) -> u64 {
+    match shared.estimate.load(Ordering::Relaxed) {
+        0 => shared.budget.limit() / FIRST_READS,
+        known => known,
+    }
 }
 
 /// Puts a batch into the ordered channel; reads that were held back start before this thread goes to sleep.

@@ -82,7 +82,7 @@ impl Slot {
             }
         }
         let data = self.collate(shared, samples, &indices, &mut permits)?;
-        Ok(Batch { step: self.step, indices, real, data, skipped, permits })
+        Ok(Batch { step: self.step, indices, real, data, skipped, bytes: 0, permits })
     }
 
     fn collate(

@@ -43,20 +43,12 @@ impl ObjectSource {
     pub fn discover(selection: Selection) -> Result<Work<ObjectTable>> {
         match selection {
             Selection::Prefix { uri, pattern } => discover_prefix(&uri, pattern.as_deref()),
+            Selection::Uris(uris) if uris.is_empty() => {
+                Err(LoaderError::config("uris", "an empty list", "at least one URI"))
+            }
             Selection::Uris(uris) => {
-                let mut table = ObjectTable::default();
-                for text in &uris {
-                    let uri = Uri::parse(text)?;
-                    table.push(&uri.root(), &uri.key, None);
-                }
-                if table.is_empty() {
-                    return Err(LoaderError::Config {
-                        option: "uris",
-                        found: "an empty list".into(),
-                        expected: "at least one URI".into(),
-                    });
-                }
-                Ok(Work::here(move || Ok(table)))
+                let uris = uris.iter().map(|uri| Uri::parse(uri)).collect::<s3dlio_store::Result<Vec<_>>>()?;
+                Ok(Work::here(move || Ok(named(&uris))))
             }
         }
     }
@@ -98,6 +90,17 @@ fn uri(table: &ObjectTable, roots: &[Uri], index: u64) -> s3dlio_store::Result<U
     })
 }
 
+/// Sizes of local files are looked up, at a microsecond each, so that the memory budget knows them; a file that is
+/// missing is an error when it is read, where `on_error` holds.
+fn named(uris: &[Uri]) -> ObjectTable {
+    let mut table = ObjectTable::default();
+    for uri in uris {
+        let meta = (uri.scheme == Scheme::File).then(|| s3dlio_store::local::metadata(&uri.key).ok()).flatten();
+        table.push(&uri.root(), &uri.key, meta.map(|meta| meta.len()));
+    }
+    table
+}
+
 fn discover_prefix(text: &str, pattern: Option<&str>) -> Result<Work<ObjectTable>> {
     let uri = Uri::parse(text)?;
     let pattern = pattern.map(Pattern::glob).transpose()?;
@@ -105,10 +108,10 @@ fn discover_prefix(text: &str, pattern: Option<&str>) -> Result<Work<ObjectTable
     let lister = ops::list(&uri, ListOptions { recursive: true, pattern, sizes: true })?;
     let (root, text) = (uri.root(), text.to_owned());
     let missing = move || missing(&uri, &text, &selected);
-    let collect = move |entries: Vec<ops::Entry>| {
+    let collect = move |mut entries: Vec<ops::Entry>| {
         let mut table = ObjectTable::default();
-        // Directory markers of other tools are empty objects whose key ends in a slash; they are no records.
-        for entry in entries.iter().filter(|entry| !entry.key.ends_with('/')) {
+        entries.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        for entry in entries.iter().filter(|entry| !is_marker(entry, &entries)) {
             table.push(&root, &entry.key, entry.size);
         }
         if table.is_empty() { Err(missing()) } else { Ok(table) }
@@ -117,6 +120,16 @@ fn discover_prefix(text: &str, pattern: Option<&str>) -> Result<Work<ObjectTable
         Work::Here(job) => Work::here(move || collect(job()?)),
         Work::Network(future) => Work::network(async move { collect(future.await?) }),
     })
+}
+
+/// Whether an entry is the empty object by which other tools mark a directory. Its key ends in a slash, which the
+/// client cuts off, so that it looks like an object with others below it; reading it would give "not found".
+fn is_marker(entry: &ops::Entry, sorted: &[ops::Entry]) -> bool {
+    if entry.size != Some(0) {
+        return false;
+    }
+    let below = format!("{}/", entry.key);
+    sorted.get(sorted.partition_point(|other| other.key < below)).is_some_and(|next| next.key.starts_with(&below))
 }
 
 fn missing(uri: &Uri, text: &str, selected: &str) -> StoreError {
@@ -145,7 +158,9 @@ impl RecordSource for ObjectSource {
     }
 
     fn name(&self, index: u64) -> String {
-        self.table.entry(to_usize(index)).map_or_else(|| format!("record {index}"), |(root, key)| format!("{root}{key}"))
+        self.table
+            .entry(to_usize(index))
+            .map_or_else(|| format!("record {index}"), |(root, key)| format!("{root}{key}"))
     }
 
     fn bytes(&self, index: u64) -> Option<u64> {
@@ -175,9 +190,7 @@ impl RecordReader for ObjectReader {
             Backend::Object(store) => {
                 let (store, get) = (Arc::clone(store), self.get);
                 let size = self.table.size(to_usize(index));
-                Ok(Access::Network(Box::pin(async move {
-                    ops::fetch(&store, &uri, GetOptions { size, ..get }).await
-                })))
+                Ok(Access::Network(Box::pin(async move { ops::fetch(&store, &uri, GetOptions { size, ..get }).await })))
             }
         }
     }

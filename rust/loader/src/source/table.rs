@@ -90,18 +90,31 @@ impl ObjectTable {
 
     /// A 64-bit digest of names, order and known sizes, in hexadecimal.
     ///
-    /// HighwayHash with a fixed key: stable across releases, because saved states carry it. Roots are left out, so
-    /// that a data set that was copied to another bucket or folder still resumes.
+    /// HighwayHash with a fixed key: stable across releases, because saved states carry it. Roots and the directory
+    /// that all keys share are left out, so that a data set that was copied to another bucket or folder still resumes.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let mut hasher = HighwayHasher::new(Key([0x7333_646c, 0x696f_2d66, 0x696e_6765, 0x7270_7431]));
+        let shared = self.shared_directory();
         for (index, size) in self.sizes.iter().enumerate() {
-            let (_, key) = self.entry(index).unwrap_or_default();
+            let key = self.entry(index).map_or("", |(_, key)| &key[shared..]);
             hasher.append(&(key.len() as u64).to_le_bytes());
             hasher.append(key.as_bytes());
             hasher.append(&size.to_le_bytes());
         }
         format!("{:016x}", hasher.finalize64())
+    }
+
+    /// Bytes of the longest path that ends in `/` and that all keys begin with.
+    fn shared_directory(&self) -> usize {
+        let Some((_, first)) = self.entry(0) else { return 0 };
+        let common = |shared: usize, index: usize| {
+            let key = self.entry(index).map_or(&[][..], |(_, key)| key.as_bytes());
+            first.as_bytes()[..shared].iter().zip(key).take_while(|(a, b)| a == b).count()
+        };
+        let shared = (0..self.len()).fold(first.len(), common);
+        // The byte behind a slash begins a character, so slicing there is safe whatever the keys hold.
+        first.as_bytes()[..shared].iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1)
     }
 
     /// The table as bytes, for another process; [`ObjectTable::unpack`] reads it.

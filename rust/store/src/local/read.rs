@@ -38,9 +38,12 @@ pub fn read(path: &str, offset: u64, length: Option<u64>) -> Result<Bytes> {
     let want = size.saturating_sub(offset).min(length.unwrap_or(u64::MAX));
     let mut buffer = Vec::with_capacity(usize::try_from(want).unwrap_or(usize::MAX));
     if want == 0 && size == 0 {
-        // Files of /proc and the like say 0 and still have content.
+        // Files of /proc and the like say 0 and still have content; some of them cannot be read at an offset.
         io::Read::read_to_end(&mut &file, &mut buffer).map_err(|source| failed(path, &source))?;
-        return Ok(Bytes::from(buffer));
+        let start = usize::try_from(offset).map_or(buffer.len(), |offset| offset.min(buffer.len()));
+        let rest = buffer.len() - start;
+        let length = length.and_then(|length| usize::try_from(length).ok()).map_or(rest, |length| length.min(rest));
+        return Ok(Bytes::from(buffer).slice(start..start + length));
     }
     fill(&file, path, offset, want, &mut buffer)?;
     Ok(Bytes::from(buffer))
@@ -51,8 +54,12 @@ pub fn read(path: &str, offset: u64, length: Option<u64>) -> Result<Bytes> {
 /// # Errors
 /// As [`read`]; [`StoreError::Length`] when the file ends before the buffer is full.
 pub fn read_at(path: &str, offset: u64, mut part: BytesMut) -> Result<BytesMut> {
-    let (file, _) = open(path)?;
+    let (file, size) = open(path)?;
     let want = part.capacity() - part.len();
+    let found = size.saturating_sub(offset);
+    if found < want as u64 {
+        return Err(StoreError::Length { uri: format!("file://{path}"), found, expected: want as u64 });
+    }
     part.resize(part.len() + want, 0);
     let start = part.len() - want;
     std::os::unix::fs::FileExt::read_exact_at(&file, &mut part[start..], offset)

@@ -1,6 +1,7 @@
 //! Walking directories.
 
 use std::fs::Metadata;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::error::{Result, StoreError};
@@ -23,21 +24,37 @@ pub struct Found {
     pub meta: Option<Metadata>,
 }
 
-fn relative(base: &Path, path: &Path, uri: &str) -> Result<String> {
-    let below = path.strip_prefix(base).unwrap_or(path);
+/// The directory to read: the path of a relative URI may be empty and then means the current one.
+fn root(base: &str) -> &Path {
+    Path::new(if base.is_empty() { "." } else { base })
+}
+
+fn relative(root: &Path, path: &Path, base: &str) -> Result<String> {
+    let below = path.strip_prefix(root).unwrap_or(path);
     below.to_str().map(str::to_owned).ok_or_else(|| StoreError::Unsupported {
-        uri: uri.to_owned(),
+        uri: format!("file://{base}"),
         detail: format!("file name is not UTF-8: {}", path.display()),
     })
 }
 
-fn metadata(path: &Path, wanted: bool) -> Result<Option<Metadata>> {
-    if !wanted {
-        return Ok(None);
-    }
-    std::fs::metadata(path)
-        .map(Some)
-        .map_err(|source| StoreError::io(format!("file://{}", path.display()), &source))
+/// Adds an entry, unless it was removed since the directory named it.
+fn add(found: &mut Vec<Found>, relative: String, path: &Path, with_meta: bool) -> Result<()> {
+    let meta = match with_meta.then(|| std::fs::metadata(path)).transpose() {
+        Ok(meta) => meta,
+        Err(source) if absent(source.kind()) && gone(path) => return Ok(()),
+        Err(source) => return Err(StoreError::io(format!("file://{}", path.display()), &source)),
+    };
+    found.push(Found { relative, meta });
+    Ok(())
+}
+
+fn absent(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+/// Whether there is nothing at `path`, not even a link whose target is missing: that one is worth an error.
+fn gone(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_err_and(|source| absent(source.kind()))
 }
 
 /// All files below `base`, links followed, in no particular order; nothing if `base` does not exist.
@@ -46,7 +63,7 @@ fn metadata(path: &Path, wanted: bool) -> Result<Option<Metadata>> {
 /// [`StoreError::PermissionDenied`], [`StoreError::Store`] (also for a loop of links), [`StoreError::Unsupported`]
 /// for names that are not UTF-8.
 pub fn walk(base: &str, with_meta: bool) -> Result<Vec<Found>> {
-    let root = Path::new(base);
+    let root = root(base);
     let mut found = Vec::new();
     for entry in walkdir::WalkDir::new(root).follow_links(true).min_depth(1) {
         let entry = match entry {
@@ -63,7 +80,7 @@ pub fn walk(base: &str, with_meta: bool) -> Result<Vec<Found>> {
         }
         let relative = relative(root, entry.path(), base)?;
         if !is_temporary(&relative) {
-            found.push(Found { relative, meta: metadata(entry.path(), with_meta)? });
+            add(&mut found, relative, entry.path(), with_meta)?;
         }
     }
     Ok(found)
@@ -71,7 +88,7 @@ pub fn walk(base: &str, with_meta: bool) -> Result<Vec<Found>> {
 
 /// A listing races with deletions; a base that is not there lists as empty, like a prefix of a network store.
 fn missing(source: &walkdir::Error) -> bool {
-    source.io_error().is_some_and(|io| io.kind() == std::io::ErrorKind::NotFound && source.depth() == 0)
+    source.io_error().is_some_and(|io| absent(io.kind())) && (source.depth() == 0 || source.path().is_some_and(gone))
 }
 
 /// The files and directories directly in `base`, in no particular order; nothing if `base` does not exist.
@@ -79,11 +96,11 @@ fn missing(source: &walkdir::Error) -> bool {
 /// # Errors
 /// As [`walk`].
 pub fn directory(base: &str, with_meta: bool) -> Result<Vec<Found>> {
-    let root = Path::new(base);
+    let root = root(base);
     let failed = |source: std::io::Error| StoreError::io(format!("file://{base}"), &source);
     let entries = match std::fs::read_dir(root) {
         Ok(entries) => entries,
-        Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) if absent(source.kind()) => return Ok(Vec::new()),
         Err(source) => return Err(failed(source)),
     };
     let mut found = Vec::new();
@@ -99,7 +116,7 @@ pub fn directory(base: &str, with_meta: bool) -> Result<Vec<Found>> {
             relative.push('/');
             found.push(Found { relative, meta: None });
         } else {
-            found.push(Found { relative, meta: metadata(&path, with_meta)? });
+            add(&mut found, relative, &path, with_meta)?;
         }
     }
     Ok(found)

@@ -1,7 +1,7 @@
 //! Writing files: complete under their final name, or not there at all.
 
 use std::fs::{File, Permissions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -29,7 +29,7 @@ pub fn write_atomic(path: &str, data: &[u8]) -> Result<()> {
     };
     let mut file = match temporary() {
         Ok(file) => file,
-        Err(source) if source.kind() == std::io::ErrorKind::NotFound => {
+        Err(source) if source.kind() == ErrorKind::NotFound => {
             std::fs::create_dir_all(parent).map_err(failed)?;
             temporary().map_err(failed)?
         }
@@ -49,7 +49,8 @@ pub fn write_atomic(path: &str, data: &[u8]) -> Result<()> {
 pub fn remove(path: &str) -> Result<()> {
     match std::fs::remove_file(path) {
         Ok(()) => Ok(()),
-        Err(source) if source.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        // Below a file there is nothing either.
+        Err(source) if matches!(source.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(()),
         Err(_) if Path::new(path).is_dir() => Err(StoreError::Unsupported {
             uri: format!("file://{path}"),
             detail: "is a directory: pass recursive=True to delete everything below it".into(),
@@ -61,9 +62,17 @@ pub fn remove(path: &str) -> Result<()> {
 /// Removes a directory and everything below it; links are removed, not followed.
 ///
 /// # Errors
-/// [`StoreError::PermissionDenied`], [`StoreError::Store`].
+/// [`StoreError::InvalidUri`] for the root directory; [`StoreError::PermissionDenied`], [`StoreError::Store`].
 pub fn remove_tree(path: &str) -> Result<()> {
+    let given = path;
+    // With its slash a link to a directory would be followed, and the files of another tree removed.
+    let path = path.trim_end_matches('/');
+    if path.is_empty() {
+        let reason = "names the root directory, which is never removed".into();
+        return Err(StoreError::InvalidUri { uri: format!("file://{given}"), reason });
+    }
     match std::fs::symlink_metadata(path) {
+        Ok(meta) if given.ends_with('/') && !meta.is_dir() && !meta.is_symlink() => return Ok(()),
         Ok(meta) if meta.is_dir() => {
             std::fs::remove_dir_all(path).map_err(|source| StoreError::io(format!("file://{path}"), &source))?;
         }

@@ -40,7 +40,7 @@ pub fn get_many(uris: Vec<Uri>, in_flight: usize, options: GetOptions) -> Result
     }
     Ok(Work::network(async move {
         let mut results: Vec<Bytes> = vec![Bytes::new(); total];
-        let reading = read_files(files);
+        let reading = read_files(files, options);
         for (at, bytes) in fetch_all(objects, in_flight.max(1), options).await? {
             results[at] = bytes;
         }
@@ -75,10 +75,9 @@ async fn next<T: 'static>(tasks: &mut JoinSet<Result<T>>) -> Result<Option<T>> {
     match tasks.join_next().await {
         None => Ok(None),
         Some(Ok(result)) => result.map(Some),
-        Some(Err(source)) => Err(StoreError::Store {
-            uri: String::new(),
-            detail: format!("a request task ended abnormally: {source}"),
-        }),
+        Some(Err(source)) => {
+            Err(StoreError::Store { uri: String::new(), detail: format!("a request task ended abnormally: {source}") })
+        }
     }
 }
 
@@ -89,7 +88,7 @@ struct Reading {
     stop: Arc<AtomicBool>,
 }
 
-fn read_files(files: Vec<(usize, String)>) -> Reading {
+fn read_files(files: Vec<(usize, String)>, options: GetOptions) -> Reading {
     let (done, results) = mpsc::unbounded_channel();
     let stop = Arc::new(AtomicBool::new(false));
     let reading = Reading { results, expected: files.len(), stop: Arc::clone(&stop) };
@@ -107,7 +106,7 @@ fn read_files(files: Vec<(usize, String)>) -> Reading {
                 else {
                     break;
                 };
-                if done.send(read_group(group)).is_err() {
+                if done.send(read_group(group, options)).is_err() {
                     break;
                 }
             }
@@ -116,10 +115,10 @@ fn read_files(files: Vec<(usize, String)>) -> Reading {
     reading
 }
 
-fn read_group(group: &[(usize, String)]) -> Result<Vec<(usize, Bytes)>> {
+fn read_group(group: &[(usize, String)], options: GetOptions) -> Result<Vec<(usize, Bytes)>> {
     let mut bytes_read = 0;
     let read = |(at, path): &(usize, String)| {
-        let bytes = local::read(path, 0, None)?;
+        let bytes = local::read(path, options.offset, options.length)?;
         bytes_read += bytes.len() as u64;
         Ok((*at, bytes))
     };

@@ -32,9 +32,9 @@ pub fn delete(uri: &Uri, recursive: bool) -> Result<Work<()>> {
             stats::add(Counter::DeleteRequests, 1);
             if recursive { local::remove_tree(&uri.key) } else { local::remove(&uri.key) }
         }),
-        Backend::Object(store) => Work::network(async move {
-            if recursive { below(&store, &uri).await } else { one(&*store, &uri).await }
-        }),
+        Backend::Object(store) => {
+            Work::network(async move { if recursive { below(&store, &uri).await } else { one(&*store, &uri).await } })
+        }
     })
 }
 

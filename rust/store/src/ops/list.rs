@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use futures::StreamExt;
+use futures::future::ready;
 use futures::stream::{self, BoxStream};
 use object_store::{ObjectMeta, ObjectStore};
 use s3dlio_runtime::stats::{self, Counter};
@@ -46,7 +47,7 @@ pub struct ListOptions {
 pub struct Lister {
     uri: Uri,
     base: String,
-    pattern: Option<Pattern>,
+    patterns: Vec<Pattern>,
     store: Option<Arc<dyn ObjectStore>>,
     source: Source,
     empty: bool,
@@ -71,10 +72,9 @@ enum Source {
 pub fn list(uri: &Uri, options: ListOptions) -> Result<Lister> {
     let backend = registry::open(uri)?;
     let (mut uri, mut options) = (uri.clone(), options);
+    let mut patterns: Vec<Pattern> = options.pattern.take().into_iter().collect();
     if let Some((base, glob)) = pattern::split_glob(&uri.key) {
-        if options.pattern.is_none() {
-            options.pattern = Some(Pattern::glob(glob)?);
-        }
+        patterns.push(Pattern::glob(glob)?);
         options.recursive |= glob.contains("**") || glob.contains('/');
         uri = uri.with_key(base);
     }
@@ -87,15 +87,20 @@ pub fn list(uri: &Uri, options: ListOptions) -> Result<Lister> {
         }
         Backend::Object(store) => (Some(Arc::clone(&store)), Source::Level(store)),
     };
-    Ok(Lister { uri, base, pattern: options.pattern, store, source, empty: true })
+    Ok(Lister { uri, base, patterns, store, source, empty: true })
 }
 
 fn recursive(store: &Arc<dyn ObjectStore>, uri: &Uri) -> Result<BoxStream<'static, Result<Entry>>> {
     let prefix = uri.object_path()?;
     let name = uri.to_string();
     let entries = store.list((!prefix.is_root()).then_some(&prefix));
+    let marker = prefix.clone();
     Ok(entries
+        // Some tools mark a directory by an empty object named like it, with a slash that the client cuts off.
+        .filter(move |entry| ready(!entry.as_ref().is_ok_and(|meta| meta.location == marker)))
         .map(move |entry| entry.map(from_meta).map_err(|source| StoreError::object(name.clone(), source)))
+        // The page behind the last one asks again, which the client's stream forbids.
+        .fuse()
         .boxed())
 }
 
@@ -146,13 +151,13 @@ impl Lister {
     }
 
     fn selects(&self, relative: &str) -> bool {
-        self.pattern.as_ref().is_none_or(|pattern| pattern.matches(relative))
+        self.patterns.iter().all(|pattern| pattern.matches(relative))
     }
 
     async fn network_page(mut self) -> Result<Option<(Vec<Entry>, Self)>> {
         if let Source::Level(store) = &self.source {
             let level = level(Arc::clone(store), self.uri.clone()).await?;
-            self.source = Source::Pages(stream::iter(level.into_iter().map(Ok)).boxed());
+            self.source = Source::Pages(stream::iter(level.into_iter().map(Ok)).fuse().boxed());
         }
         let mut page = Vec::new();
         while page.len() < PAGE {
@@ -165,7 +170,7 @@ impl Lister {
         }
         stats::add(Counter::ListRequests, 1);
         if page.is_empty() && self.empty {
-            if let Some(store) = self.store.clone().filter(|_| !self.uri.is_directory() && self.pattern.is_none()) {
+            if let Some(store) = self.store.clone().filter(|_| !self.uri.is_directory() && self.patterns.is_empty()) {
                 page.extend(itself(store, self.uri.clone()).await?);
             }
             self.source = Source::Sorted(Vec::new().into_iter());
@@ -208,8 +213,9 @@ async fn level(store: Arc<dyn ObjectStore>, uri: Uri) -> Result<Vec<Entry>> {
         .await
         .map_err(|source| StoreError::object(uri.to_string(), source))?;
     let directory = |prefix| Entry { key: format!("{prefix}/"), size: None, last_modified: None, etag: None };
+    let objects = listed.objects.into_iter().filter(|meta| meta.location != prefix);
     let directories = listed.common_prefixes.into_iter().map(directory);
-    let mut entries: Vec<Entry> = directories.chain(listed.objects.into_iter().map(from_meta)).collect();
+    let mut entries: Vec<Entry> = directories.chain(objects.map(from_meta)).collect();
     entries.sort_unstable_by(|a, b| a.key.cmp(&b.key));
     Ok(entries)
 }

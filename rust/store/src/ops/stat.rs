@@ -73,6 +73,9 @@ fn stat_file(uri: &Uri) -> Result<Stat> {
 }
 
 pub(super) async fn head(store: &dyn ObjectStore, uri: &Uri) -> Result<Stat> {
+    if uri.is_directory() {
+        return Err(StoreError::Unsupported { uri: uri.to_string(), detail: "is a directory, not an object".into() });
+    }
     stats::add(Counter::HeadRequests, 1);
     let options = GetOptions { head: true, ..Default::default() };
     let answer = store

@@ -1,0 +1,200 @@
+//! Settings from the environment, which belongs to the process: the tests take turns.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
+
+mod common;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use common::{Server, reply, run, serve, timed};
+use s3dlio_store::ops::{self, GetOptions};
+use s3dlio_store::settings::S3;
+use s3dlio_store::{StoreError, Uri, registry};
+
+static TURN: Mutex<()> = Mutex::new(());
+
+const NAMES: [&str; 17] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_SKIP_SIGNATURE",
+    "AWS_EC2_METADATA_DISABLED",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
+    "S3_ADDRESSING_STYLE",
+    "AWS_S3_ADDRESSING_STYLE",
+    "S3DLIO_CONNECT_TIMEOUT_SECS",
+    "S3DLIO_OPERATION_TIMEOUT_SECS",
+    "S3DLIO_MAX_RETRY_ATTEMPTS",
+];
+
+const KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "AKTEST"), ("AWS_SECRET_ACCESS_KEY", "hush-hush")];
+
+/// The lock is to be held while requests run that this environment is meant for.
+fn environment(variables: &[(&str, &str)]) -> MutexGuard<'static, ()> {
+    let guard = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    // SAFETY: every test of this binary holds the lock while it or a request of it looks at the environment.
+    unsafe {
+        NAMES.iter().for_each(|name| std::env::remove_var(name));
+        variables.iter().for_each(|(name, value)| std::env::set_var(name, value));
+    }
+    guard
+}
+
+fn with_keys<'a>(more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    [&KEYS, more].concat()
+}
+
+fn bucket() -> Uri {
+    Uri::parse("s3://bucket/key").unwrap()
+}
+
+fn client(variables: &[(&str, &str)]) -> String {
+    let _turn = environment(variables);
+    format!("{:?}", S3::resolve(&bucket()).unwrap().build().unwrap())
+}
+
+#[test]
+fn a_bad_value_names_its_variable() {
+    for (name, value) in [
+        ("S3DLIO_CONNECT_TIMEOUT_SECS", "soon"),
+        ("S3DLIO_CONNECT_TIMEOUT_SECS", "0"),
+        ("S3DLIO_CONNECT_TIMEOUT_SECS", "NaN"),
+        ("S3DLIO_OPERATION_TIMEOUT_SECS", "-1"),
+        ("S3DLIO_OPERATION_TIMEOUT_SECS", "inf"),
+        ("S3DLIO_OPERATION_TIMEOUT_SECS", "86401"),
+        ("S3DLIO_MAX_RETRY_ATTEMPTS", "-1"),
+        ("S3DLIO_MAX_RETRY_ATTEMPTS", "2.5"),
+        ("S3_ADDRESSING_STYLE", "vhost"),
+        ("AWS_ENDPOINT_URL", "localhost:9000"),
+        ("AWS_ENDPOINT_URL", "ftp://host"),
+        ("AWS_ENDPOINT_URL_S3", "not a url"),
+        ("AWS_ENDPOINT_URL_S3", "http://"),
+    ] {
+        let _turn = environment(&with_keys(&[(name, value)]));
+        let error = registry::open(&bucket()).unwrap_err();
+        assert!(matches!(&error, StoreError::Config { option, .. } if option == name), "{name}={value}: {error:?}");
+        assert!(error.to_string().contains(value), "{error}");
+    }
+}
+
+#[test]
+fn empty_values_count_as_unset() {
+    let empty: Vec<(&str, &str)> = NAMES[7..].iter().map(|&name| (name, "")).collect();
+    let _turn = environment(&with_keys(&empty));
+    assert!(registry::open(&bucket()).is_ok());
+}
+
+#[test]
+fn a_private_endpoint_without_credentials_is_refused_at_once() {
+    for variables in [
+        vec![("AWS_ENDPOINT_URL", "http://10.255.255.1:9000")],
+        vec![("AWS_ENDPOINT_URL_S3", "http://10.255.255.1:9000"), ("AWS_ACCESS_KEY_ID", "only-half")],
+        vec![("AWS_EC2_METADATA_DISABLED", "true")],
+    ] {
+        let _turn = environment(&variables);
+        let (result, time) = timed(|| ops::get(&bucket(), GetOptions::default()));
+        let error = result.unwrap_err();
+        assert!(matches!(&error, StoreError::PermissionDenied { uri, .. } if uri == "s3://bucket/key"), "{error:?}");
+        assert!(error.to_string().contains("AWS_ACCESS_KEY_ID"), "{error}");
+        assert!(time < Duration::from_secs(1), "{time:?}");
+    }
+    let _turn = environment(&[("AWS_ENDPOINT_URL", "http://10.255.255.1:9000"), ("AWS_SKIP_SIGNATURE", "True")]);
+    assert!(registry::open(&bucket()).is_ok());
+}
+
+#[test]
+fn the_bucket_stands_in_the_path_or_in_the_host() {
+    let endpoint = ("AWS_ENDPOINT_URL", "https://storage.example.org:9021/");
+    let host = "https://bucket.storage.example.org:9021";
+    let path = "https://storage.example.org:9021/bucket";
+    for (style, expected) in [(None, path), (Some("path"), path), (Some("auto"), path), (Some("virtual"), host)] {
+        let style = style.map(|style| ("S3_ADDRESSING_STYLE", style));
+        let text = client(&with_keys(&[&[endpoint], style.as_slice()].concat()));
+        assert!(text.contains(&format!("{expected:?}")), "{style:?}: {text}");
+    }
+    let text = client(&with_keys(&[("AWS_REGION", "eu-north-1")]));
+    assert!(text.contains("bucket.s3.eu-north-1.amazonaws.com"), "{text}");
+    let text = client(&with_keys(&[("AWS_DEFAULT_REGION", "eu-west-3"), ("S3_ADDRESSING_STYLE", "path")]));
+    assert!(text.contains("https://s3.eu-west-3.amazonaws.com/bucket"), "{text}");
+}
+
+#[test]
+fn the_more_special_variable_wins() {
+    let text = client(&with_keys(&[
+        ("AWS_ENDPOINT_URL", "http://general.example.org"),
+        ("AWS_ENDPOINT_URL_S3", "http://special.example.org"),
+        ("AWS_DEFAULT_REGION", "eu-west-3"),
+        ("AWS_REGION", "eu-north-1"),
+    ]));
+    assert!(text.contains("special.example.org") && !text.contains("general.example.org"), "{text}");
+    assert!(text.contains("eu-north-1") && !text.contains("eu-west-3"), "{text}");
+    let _turn = environment(&with_keys(&[("AWS_ENDPOINT_URL_S3", "http://special.example.org")]));
+    let settings = S3::resolve(&Uri::parse("s3://own.example.org:81/bucket/key").unwrap()).unwrap();
+    assert!(format!("{:?}", settings.build().unwrap()).contains("http://own.example.org:81/bucket"));
+}
+
+#[test]
+fn a_virtual_host_below_an_address_is_refused() {
+    let _turn =
+        environment(&with_keys(&[("AWS_ENDPOINT_URL", "http://127.0.0.1:9000"), ("S3_ADDRESSING_STYLE", "virtual")]));
+    let error = registry::open(&bucket()).unwrap_err();
+    assert!(matches!(&error, StoreError::Config { option, .. } if option == "AWS_ENDPOINT_URL"), "{error:?}");
+}
+
+#[test]
+fn credentials_are_in_no_text() {
+    let _turn = environment(&with_keys(&[("AWS_SESSION_TOKEN", "whispered")]));
+    let settings = S3::resolve(&bucket()).unwrap();
+    for text in [format!("{settings:?}"), format!("{:?}", registry::open(&bucket()).unwrap())] {
+        assert!(!text.contains("hush-hush") && !text.contains("whispered"), "{text}");
+    }
+}
+
+#[test]
+fn a_changed_environment_takes_effect_at_the_next_call() {
+    let server = Server::start(|request, _| serve(request, b"content", None));
+    let uri = server.uri("bucket/key");
+    for (key, region) in [("FIRST", "us-east-1"), ("SECOND", "us-east-1"), ("FIRST", "eu-north-1")] {
+        let variables = [("AWS_ACCESS_KEY_ID", key), ("AWS_SECRET_ACCESS_KEY", "s"), ("AWS_REGION", region)];
+        let _turn = environment(&variables);
+        assert_eq!(run(ops::get(&uri, GetOptions::default())).unwrap(), b"content".as_slice());
+        let request = server.requests().pop().unwrap();
+        assert_eq!(request.target, "/bucket/key");
+        let scope = format!("Credential={key}/");
+        assert!(request.header("authorization").contains(&scope), "{:?}", request.headers);
+        assert!(request.header("authorization").contains(&format!("/{region}/s3/")), "{:?}", request.headers);
+    }
+    let _turn = environment(&[("AWS_SKIP_SIGNATURE", "1")]);
+    run(ops::get(&uri, GetOptions::default())).unwrap();
+    assert_eq!(server.requests().pop().unwrap().header("authorization"), "");
+}
+
+#[test]
+fn equal_settings_share_one_client() {
+    let _turn = environment(&with_keys(&[]));
+    let open = |text: &str| match registry::open(&Uri::parse(text).unwrap()).unwrap() {
+        registry::Backend::Object(store) => std::sync::Arc::as_ptr(&store).cast::<()>() as usize,
+        registry::Backend::Local => unreachable!("no file"),
+    };
+    assert_eq!(open("s3://bucket/a"), open("s3://bucket/b"));
+    assert_ne!(open("s3://bucket/a"), open("s3://other/a"));
+}
+
+#[test]
+fn no_retries_means_one_request() {
+    let server = Server::start(|_, _| reply(503, "busy"));
+    for (retries, requests) in [("0", 1), ("2", 3)] {
+        let before = server.requests().len();
+        let _turn = environment(&with_keys(&[("S3DLIO_MAX_RETRY_ATTEMPTS", retries)]));
+        let error = run(ops::get(&server.uri("bucket/key"), GetOptions::default())).unwrap_err();
+        assert!(matches!(error, StoreError::Store { .. }), "{error:?}");
+        assert_eq!(server.requests().len() - before, requests);
+    }
+}
