@@ -8,6 +8,7 @@ import time
 
 import pytest
 import s3dlio
+
 from tests.fixtures.servers import FOREIGN, free_port, respond
 
 MIB = 1 << 20

@@ -171,10 +171,8 @@ def test_a_counted_state_resumes_on_any_number_of_workers(uri: str, mode: str) -
     data = dataset(uri, mode)
     loader = dataloader(data, mode, 2)
     assert [numbers(batch) for batch in loader] == PURE[0]
-    taken = 0
     states = []
-    for batch in loader:
-        taken += 1
+    for taken, batch in enumerate(loader, start=1):
         assert numbers(batch) == PURE[1][taken - 1]
         states.append(data.state_dict(batches=taken))
     assert data.state_dict(batches=0, epoch=1)["epoch"] == 1

@@ -58,6 +58,7 @@ def test_an_iterator_that_is_left_frees_its_memory_and_threads(decoder: str, dir
     budget = 96 * MIB
     found = measure("left", decoder, directory, budget)
     assert found["planning"] == 1
+    assert found["held"] > budget / 2
     assert found["seconds"] < 2
     assert found["kept"] < budget / 2
 
@@ -99,10 +100,10 @@ def test_an_iterator_left_while_its_store_is_silent_frees_its_threads(
     to_silent: Any,
 ) -> None:
     before = planning_threads()
-    loader = Loader([f"s3://bucket/data/{i}" for i in range(1000)], batch_size=4, num_workers=8)
+    loader = Loader([f"s3://bucket/data/{i}" for i in range(1000)], batch_size=4, num_workers=2)
     batches = iter(loader)
     deadline = time.monotonic() + 20
-    while len(to_silent.requests) < 8:
+    while len(to_silent.requests) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert planning_threads() == before + 1

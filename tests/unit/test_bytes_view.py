@@ -67,7 +67,7 @@ def test_hashes_like_bytes(data):
     assert hash(BytesView(data)) == hash(data)
     assert {BytesView(data): 1}[data] == 1
     assert {data: 1}[BytesView(data)] == 1
-    assert BytesView(data) in {data}
+    assert len({BytesView(data), data}) == 1
 
 
 @pytest.mark.parametrize("other", ["abc", 5, None, [97, 98, 99], 1.5])

@@ -42,10 +42,14 @@ def test_the_fingerprint_tells_names_order_and_sizes():
 
 def test_knows_sizes_that_a_listing_told(store):
     s3dlio.put_many([(f"{store}/{i}", b"x" * i) for i in range(3)])
-    listed, given_uris = discover(f"{store}/"), discover([f"{store}/0"])
+    listed, named = discover(f"{store}/"), discover([f"{store}/2", f"{store}/missing"])
     assert [listed.size(i) for i in range(3)] == [0, 1, 2]
-    assert given_uris.size(0) is None
+    # Only of local files a size is cheap enough to ask for.
+    assert named.size(0) == (2 if store.startswith("file") else None)
+    assert named.size(1) is None
     assert listed.nbytes > 0
+    with pytest.raises(s3dlio.NotFoundError, match="missing"):
+        named.read([0, 1], 2, "bytes").wait()
 
 
 def test_memory_is_compact():

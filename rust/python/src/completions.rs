@@ -36,6 +36,12 @@ struct Report {
     ready: Arc<OwnedFd>,
 }
 
+impl Report {
+    fn finish(mut self, outcome: Outcome) {
+        self.outcome = Some(outcome);
+    }
+}
+
 impl Drop for Report {
     fn drop(&mut self) {
         let outcome = self.outcome.take().unwrap_or_else(|| {
@@ -85,10 +91,10 @@ impl Completions {
         let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
         let number = started.next;
         started.next += 1;
-        let mut report =
-            Report { number, outcome: None, send: self.send.clone(), ready: Arc::clone(&self.ready) };
+        let report = Report { number, outcome: None, send: self.send.clone(), ready: Arc::clone(&self.ready) };
         let task = executor::spawn(async move {
-            report.outcome = Some(future.await);
+            let outcome = future.await;
+            report.finish(outcome);
         });
         let task = task.map_err(|error| Failure::from(StoreError::from(error)))?;
         started.running.insert(number, task.abort_handle());
