@@ -180,6 +180,9 @@ class Loader:
         num_workers_pytorch: int,
     ) -> Self: ...
     @property
+    def batch_size(self) -> int:
+        """Samples in a batch."""
+    @property
     def steps(self) -> int:
         """Batches of this rank in an epoch."""
     @property

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, overload
 
 from s3dlio import _s3dlio, aio
 from s3dlio.errors import InvalidUriError
-from s3dlio.options import DATALOADER, LoaderOptions
+from s3dlio.options import TORCH, LoaderOptions
 from s3dlio.process import load_numpy
 
 if TYPE_CHECKING:
     from s3dlio._s3dlio import BytesView
 
-__all__ = ["PyDataset", "create_dataset", "discover", "merge_options"]
+__all__ = ["PyDataset", "create_dataset", "discover", "merge_options", "warn_unused"]
 
 
 def merge_options(
@@ -34,9 +34,9 @@ def merge_options(
     return LoaderOptions({**merged, **keywords})
 
 
-def reject_dataloader_options(options: LoaderOptions, where: str) -> None:
-    """Warn about options that concern only ``DataLoader`` workers and so do nothing in ``where``."""
-    unused = [name for name in DATALOADER if options.get(name)]
+def warn_unused(options: LoaderOptions, names: Iterable[str], where: str) -> None:
+    """Warn about options that were set and do nothing in ``where``."""
+    unused = [name for name in names if options.get(name)]
     if unused:
         message = f"{', '.join(unused)}: without effect on {where}; pass options.dataloader_kwargs() to DataLoader"
         warnings.warn(message, RuntimeWarning, stacklevel=3)
@@ -101,7 +101,7 @@ class PyDataset(Sequence["BytesView"]):
         objects: _s3dlio.Objects | None = None,
     ) -> None:
         self.options = merge_options(options, opts, {})
-        reject_dataloader_options(self.options, "a dataset")
+        warn_unused(self.options, TORCH, "a dataset")
         if objects is None:
             if uri is None:
                 message = "a dataset needs a `uri`"

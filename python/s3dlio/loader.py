@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from s3dlio import _s3dlio
-from s3dlio.dataset import PyDataset, merge_options, reject_dataloader_options
+from s3dlio.dataset import PyDataset, merge_options, warn_unused
+from s3dlio.options import TORCH
 from s3dlio.process import load_numpy
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class PyBytesAsyncDataLoader:
         self.dataset = dataset
         given = merge_options(options, opts, {})
         self.options = merge_options({**dataset.options, **given}, None, {})
-        reject_dataloader_options(self.options, "this loader")
+        warn_unused(self.options, TORCH, "this loader")
         self._epoch = 0
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
@@ -78,9 +79,15 @@ _FIELDS: dict[str, tuple[Any, _Check]] = {
     "shard_world_size": (1, _integer(1, _U32)),
     "worker_id": (0, _integer(0, _U32)),
     "num_workers_pytorch": (1, _integer(1, _U32)),
+    "auto_tune": (False, _flag),
+    "enable_transforms": (True, _flag),
+    "collate_buffer_size": (1024, _integer(64, 1 << 20)),
+    "memory_format": ("auto", _word("auto", "channels_last", "channels_first")),
+    "non_blocking": (False, _flag),
     "pin_memory": (False, _flag),
     "persistent_workers": (False, _flag),
     "multiprocessing_context": (None, _optional(_word("spawn", "fork", "forkserver"))),
+    "generator_seed": (None, _optional(_integer(0, _U64))),
 }
 
 # What the core takes by these very names; the rest belongs to readers and to DataLoader.
@@ -102,7 +109,10 @@ CORE = (
     "num_workers_pytorch",
 )
 
-DATALOADER = ("pin_memory", "persistent_workers", "multiprocessing_context")
+DATALOADER = ("pin_memory", "persistent_workers", "multiprocessing_context", "generator_seed")
+
+# What has a meaning only where samples are tensors.
+TORCH = (*DATALOADER, "non_blocking", "memory_format")
 
 
 class _Setting(int):
@@ -126,7 +136,18 @@ class _Setting(int):
 
 
 # Methods of the documented builder that carry the name of their option.
-_SETTERS = ("drop_last", "shuffle", "num_workers", "prefetch", "pin_memory", "persistent_workers")
+_SETTERS = (
+    "drop_last",
+    "shuffle",
+    "num_workers",
+    "prefetch",
+    "auto_tune",
+    "enable_transforms",
+    "collate_buffer_size",
+    "non_blocking",
+    "pin_memory",
+    "persistent_workers",
+)
 
 
 def _plain(value: Any, default: object) -> Any:
@@ -158,8 +179,13 @@ class LoaderOptions(Mapping[str, Any]):
     automatic) network reads in flight; ``prefetch`` (0: as the budget allows) batches read ahead; ``timeout_seconds``
     (None) longest wait for a batch; ``reader_mode`` (``"sequential"``) or ``"range"``: whether objects above twice
     ``part_size`` (8 MiB) come in up to ``max_inflight_parts`` (4) parallel ranges; ``shard_rank`` (0) of
-    ``shard_world_size`` (1); ``worker_id`` (0) of ``num_workers_pytorch`` (1). ``pin_memory``, ``persistent_workers``
-    and ``multiprocessing_context`` are for ``torch.utils.data.DataLoader``: see :meth:`dataloader_kwargs`.
+    ``shard_world_size`` (1); ``worker_id`` (0) of ``num_workers_pytorch`` (1); ``auto_tune`` (False) chooses
+    ``num_workers`` and ``prefetch`` whatever they say; ``enable_transforms`` (True) whether a ``transform`` runs;
+    ``collate_buffer_size`` (1024) samples taken from the core at once where they are handed out one by one.
+
+    For tensors: ``memory_format`` (``"auto"``) or ``"channels_last"``, ``"channels_first"`` of stacked images;
+    ``non_blocking`` (False) copies to a device. For ``torch.utils.data.DataLoader``: ``pin_memory``,
+    ``persistent_workers``, ``multiprocessing_context``, ``generator_seed``: see :meth:`dataloader_kwargs`.
 
     Raises:
         ConfigError: An unknown name (with the nearest known one), or a value out of range.
@@ -257,19 +283,62 @@ class LoaderOptions(Mapping[str, Any]):
         """Return options for one rank of several."""
         return self._with(shard_rank=rank, shard_world_size=world_size)
 
+    def channels_last(self) -> LoaderOptions:
+        """Return options whose stacked images lie in memory with the channels last."""
+        return self._with(memory_format="channels_last")
+
+    def channels_first(self) -> LoaderOptions:
+        """Return options whose stacked images lie in memory with the channels first."""
+        return self._with(memory_format="channels_first")
+
+    def with_generator_seed(self, seed: int) -> LoaderOptions:
+        """Return options whose ``DataLoader`` gets a generator with this seed."""
+        return self._with(generator_seed=seed)
+
+    def gpu_optimized(self) -> LoaderOptions:
+        """Return options for feeding a GPU from spawned, persistent workers through pinned memory."""
+        return self._with(
+            pin_memory=True,
+            persistent_workers=True,
+            non_blocking=True,
+            memory_format="channels_first",
+            multiprocessing_context="spawn",
+        )
+
+    def distributed_optimized(self, rank: int, world_size: int) -> LoaderOptions:
+        """Return :meth:`gpu_optimized` options for one rank of several."""
+        return self.gpu_optimized().distributed_sampling(rank, world_size)
+
+    def debug_mode(self) -> LoaderOptions:
+        """Return options for looking into a problem: no workers, 10 s time limit, nothing tuned."""
+        return self._with(num_workers=0, persistent_workers=False, timeout_seconds=10.0, auto_tune=False)
+
     def to_dict(self) -> dict[str, Any]:
-        """Return all options, defaults included."""
-        return {name: self.value(name) for name in _FIELDS}
+        """Return all options, defaults included, and the sampler that they amount to."""
+        rank, world = self.value("shard_rank"), self.value("shard_world_size")
+        shuffled = self.value("shuffle") not in (False, "none")
+        return {name: self.value(name) for name in _FIELDS} | {
+            "sampler_type": "distributed" if world > 1 else "random" if shuffled else "sequential",
+            "sampler_replacement": False,
+            "sampler_rank": rank,
+            "sampler_world_size": world,
+        }
 
     def dataloader_kwargs(self) -> dict[str, Any]:
         """Return keyword arguments for ``torch.utils.data.DataLoader``: those options that concern its workers."""
-        return {name: self._values[name] for name in DATALOADER if name in self._values}
+        found = {name: self._values[name] for name in DATALOADER if name in self._values}
+        seed = found.pop("generator_seed", None)
+        if seed is not None:
+            found["generator"] = importlib.import_module("torch").Generator().manual_seed(seed)
+        return found
 
     def core_kwargs(self, **changes: Any) -> dict[str, Any]:
         """Return the keyword arguments of the Rust loader, some of them replaced by ``changes``."""
         shuffle = self.value("shuffle")
         words = {True: "global", False: "none"}
         values: dict[str, Any] = {name: self.value(name) for name in CORE}
+        if self.value("auto_tune"):
+            values |= {"num_workers": 0, "prefetch": 0}
         return values | {"shuffle": words.get(shuffle, shuffle)} | changes
 
     def access(self) -> tuple[int, int]:

@@ -282,3 +282,34 @@ def test_figures_of_a_running_iteration(uri: str) -> None:
     stats = loader.stats()
     assert (stats["batches"], stats["samples"], stats["reads"]) == (2, COUNT, COUNT)
     assert (stats["bytes"], stats["skipped"]) == (4 * COUNT, 0)
+
+
+def test_images_lie_in_memory_as_asked(bucket: str) -> None:
+    images = put_all(f"{bucket}/images/", lambda i: npy(np.full((3, 4, 5), i, np.float32)), ".npy")
+    expected = torch.stack([torch.full((3, 4, 5), float(i)) for i in range(COUNT)])
+    for memory_format, last in (("auto", False), ("channels_first", False), ("channels_last", True)):
+        opts = LoaderOptions(memory_format=memory_format)
+        (batch,) = Loader(images, batch_size=COUNT, decoder="npy", loader_opts=opts)
+        assert torch.equal(batch, expected)
+        assert batch.is_contiguous(memory_format=torch.channels_last) == last
+
+
+def test_a_transform_can_be_switched_off(uri: str) -> None:
+    def refuse(_: Any) -> None:
+        raise AssertionError
+
+    opts = LoaderOptions(enable_transforms=False)
+    assert len(list(S3IterableDataset(uri, transform=refuse, loader_opts=opts))) == COUNT
+
+
+def test_worker_options_make_a_dataloader(uri: str) -> None:
+    opts = LoaderOptions().with_generator_seed(3).use_fork()
+    data = S3MapDataset(uri)
+    orders = [
+        [number(x) for x in DataLoader(data, None, shuffle=True, num_workers=1, **opts.dataloader_kwargs())]
+        for _ in range(2)
+    ]
+    assert orders[0] == orders[1]
+    assert sorted(orders[0]) == list(range(COUNT))
+    with pytest.warns(RuntimeWarning, match="multiprocessing_context, generator_seed"):
+        S3IterableDataset(uri, loader_opts=opts)

@@ -82,7 +82,8 @@ def test_is_a_mapping_of_what_was_set():
     assert len(options) == 2
     assert repr(options) == "LoaderOptions(seed=0, prefetch=2)"
     assert options.to_dict()["batch_size"] == 32
-    assert list(options.to_dict()) == list(s3dlio.options._FIELDS)
+    sampler = ["sampler_type", "sampler_replacement", "sampler_rank", "sampler_world_size"]
+    assert list(options.to_dict()) == [*s3dlio.options._FIELDS, *sampler]
 
 
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
@@ -258,3 +259,44 @@ def test_worker_options_go_to_the_dataloader():
         s3dlio.create_dataset("memory://options/", options)
     with pytest.warns(RuntimeWarning, match="dataloader_kwargs"):
         s3dlio.PyBytesAsyncDataLoader(s3dlio.create_dataset("memory://options/"), {"pin_memory": True})
+
+
+def test_presets_say_what_they_set():
+    tuned = {
+        "pin_memory": True,
+        "persistent_workers": True,
+        "non_blocking": True,
+        "memory_format": "channels_first",
+        "multiprocessing_context": "spawn",
+    }
+    assert dict(LoaderOptions(seed=1).gpu_optimized()) == {"seed": 1, **tuned}
+    ranked = LoaderOptions().distributed_optimized(2, 4)
+    assert dict(ranked) == {**tuned, "shard_rank": 2, "shard_world_size": 4}
+    found = ranked.to_dict()
+    assert (found["sampler_type"], found["sampler_rank"], found["sampler_world_size"]) == ("distributed", 2, 4)
+    assert LoaderOptions(shuffle=True).to_dict()["sampler_type"] == "random"
+    debug = LoaderOptions(num_workers=8, persistent_workers=True).debug_mode()
+    assert dict(debug) == {"num_workers": 0, "persistent_workers": False, "timeout_seconds": 10.0, "auto_tune": False}
+    chained = LoaderOptions().channels_last().non_blocking(True).auto_tune(True).enable_transforms(False)
+    assert (chained.memory_format, chained.auto_tune, chained.enable_transforms) == ("channels_last", True, False)
+    assert LoaderOptions().collate_buffer_size(64).collate_buffer_size == 64
+    with pytest.raises(s3dlio.ConfigError, match="collate_buffer_size"):
+        LoaderOptions(collate_buffer_size=63)
+
+
+def test_auto_tune_overrides_what_was_tuned_by_hand():
+    options = LoaderOptions(num_workers=7, prefetch=9)
+    assert (options.core_kwargs()["num_workers"], options.core_kwargs()["prefetch"]) == (7, 9)
+    tuned = options.auto_tune(True).core_kwargs()
+    assert (tuned["num_workers"], tuned["prefetch"]) == (0, 0)
+
+
+@pytest.mark.parametrize("name", ["RT_THREADS", "IO_THREADS", "DECODE_THREADS", "MEMORY_BUDGET"])
+@pytest.mark.parametrize("value", ["0", "-1", "two", ""])
+def test_a_bad_resource_variable_is_named(objects, monkeypatch, name, value):
+    monkeypatch.setenv(f"S3DLIO_{name}", value)
+    if not value:
+        assert core_takes(objects, "batch_size", 1)
+        return
+    with pytest.raises(s3dlio.ConfigError, match=f"S3DLIO_{name}.*{value}"):
+        s3dlio._s3dlio.Loader(objects, **LoaderOptions().core_kwargs())

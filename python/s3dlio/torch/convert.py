@@ -39,11 +39,13 @@ class Converter:
         writable: Whether tensors of plain bytes are copies that may be written to; otherwise they share the memory of
             the object and must not be.
         suppress_nonwritable_warning: Whether torch's warning about read-only memory is kept quiet.
+        memory_format: How stacked images (4-D tensors) lie in memory: ``"auto"`` leaves them as they are.
     """
 
     return_type: str = "tensor"
     writable: bool = False
     suppress_nonwritable_warning: bool = True
+    memory_format: str = "auto"
 
     def sample(self, sample: Any) -> Any:
         """Convert one sample: bytes by ``return_type``, arrays to tensors of their own memory."""
@@ -58,8 +60,15 @@ class Converter:
         if isinstance(data, list):
             return [self.sample(sample) for sample in data]
         if isinstance(data, dict):
-            return {name: _tensor(array) for name, array in data.items()}
-        return _tensor(data)
+            return {name: self._images(_tensor(array)) for name, array in data.items()}
+        return self._images(_tensor(data))
+
+    def _images(self, stack: Any) -> Any:
+        images = isinstance(stack, torch.Tensor) and stack.dim() == 4  # noqa: PLR2004 - batch, channels, height, width
+        if self.memory_format == "auto" or not images:
+            return stack
+        last = self.memory_format == "channels_last"
+        return stack.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
 
     def _bytes(self, view: BytesView) -> Any:
         if self.return_type == "bytes":

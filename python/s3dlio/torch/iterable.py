@@ -6,13 +6,14 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from torch.utils.data import IterableDataset
 
 from s3dlio import _s3dlio
-from s3dlio.dataset import PyDataset, discover, merge_options
+from s3dlio.dataset import PyDataset, discover, merge_options, warn_unused
 from s3dlio.errors import ConfigError, StateMismatchError
+from s3dlio.options import DATALOADER
 from s3dlio.sharding import rank_and_world
 from s3dlio.torch.convert import Converter, check_return_type
 from s3dlio.torch.epochs import EpochCounter, in_worker, share_machine, worker
@@ -69,6 +70,9 @@ class S3IterableDataset(IterableDataset[Any]):
         ConfigError: An option is unknown or out of range; the message names it.
     """
 
+    # Options that were set and that this class can do nothing with.
+    _UNUSED: ClassVar[tuple[str, ...]] = (*DATALOADER, "non_blocking")
+
     def __init__(
         self,
         uri: str | Iterable[str] | PyDataset,
@@ -119,13 +123,16 @@ class S3IterableDataset(IterableDataset[Any]):
         given: dict[str, Any] = {name: value for name, value in keywords.items() if value is not _UNSET}
         options = merge_options({"batch_size": 1, **(loader_opts or {})}, None, given)
         if auto_tune:
-            options = merge_options(options, None, {"num_workers": 0, "prefetch": 0})
+            options = merge_options(options, None, {"auto_tune": True})
+        warn_unused(options, self._UNUSED, type(self).__name__)
         self._batched = options.value("batch_size") > 1 if batched is None else batched
         self._options = options if self._batched else _sample_options(options, sample_block)
         self._enable_sharding = enable_sharding
         self._ranks = (options.value("shard_rank"), options.value("shard_world_size"))
-        self._convert = Converter(check_return_type(return_type), writable, suppress_nonwritable_warning)
-        self.transform = transform
+        self._convert = Converter(
+            check_return_type(return_type), writable, suppress_nonwritable_warning, options.value("memory_format")
+        )
+        self.transform = transform if options.value("enable_transforms") else None
         self._objects: _s3dlio.Objects = uri.objects if isinstance(uri, PyDataset) else discover(uri, pattern, options)
         self._epochs = EpochCounter()
         # The state that StatefulDataLoader gave to this worker, and the iteration that is running in this process.
@@ -222,6 +229,7 @@ class S3IterableDataset(IterableDataset[Any]):
             batched=self._batched,
             convert=self._convert,
             transform=self.transform,
+            take=self._options.value("collate_buffer_size"),
         )
         return self._running
 

@@ -20,9 +20,6 @@ __all__ = ["Iteration"]
 
 _log = logging.getLogger("s3dlio")
 
-# Batches taken over at once in sample mode: one crossing into Rust then serves many samples.
-_TAKE = 64
-
 
 class Iteration:
     """An iterator over samples or batches that knows how far its consumer is."""
@@ -39,6 +36,7 @@ class Iteration:
         batched: bool,
         convert: Converter,
         transform: Callable[[Any], Any] | None,
+        take: int,
     ) -> None:
         self._core = core
         self._batches = core.iterate(epoch, step)
@@ -50,6 +48,8 @@ class Iteration:
         self._batched = batched
         self._convert = convert
         self._transform = transform
+        # Batches taken over at once in sample mode: one crossing into Rust then serves many samples.
+        self._take = max(take // core.batch_size, 1)
         self._skip_errors = core.skips_errors
         self._skip = skip
         self._ready: list[Any] = []
@@ -118,7 +118,7 @@ class Iteration:
                 if done:
                     return done[0]
             if not self._ready:
-                self._ready = self._batches.next_many(_TAKE)[::-1]
+                self._ready = self._batches.next_many(self._take)[::-1]
                 if not self._ready:
                     return self._end()
             self._take_samples()

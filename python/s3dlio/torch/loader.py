@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
 from s3dlio.dataset import PyDataset
 from s3dlio.errors import ConfigError
+from s3dlio.options import DATALOADER, LoaderOptions
 from s3dlio.sharding import rank_and_world
 from s3dlio.torch.iterable import S3IterableDataset
 from s3dlio.torch.map import S3MapDataset
@@ -37,7 +38,8 @@ class Loader(S3IterableDataset):
         batch_size: Samples in a batch of this rank.
         rank, world_size: This rank's part; default from ``torch.distributed``, else ``RANK`` and ``WORLD_SIZE``.
         pin_memory: Whether batches are copied into page-locked memory (needs CUDA).
-        device: Where batches are moved to, without waiting for the copy; ``None`` leaves them in main memory.
+        device: Where batches are moved to, without waiting for the copy unless ``loader_opts`` says
+            ``non_blocking=False``; ``None`` leaves them in main memory.
         progress: Whether a tqdm bar shows batches and MB/s.
         pattern, transform, options: As for :class:`~s3dlio.torch.S3IterableDataset`.
 
@@ -46,6 +48,8 @@ class Loader(S3IterableDataset):
         NotFoundError, InvalidUriError, PermissionDeniedError, StoreTimeoutError, StoreError: As for
             :class:`~s3dlio.torch.S3IterableDataset`.
     """
+
+    _UNUSED: ClassVar[tuple[str, ...]] = tuple(name for name in DATALOADER if name != "pin_memory")
 
     def __init__(
         self,
@@ -62,6 +66,8 @@ class Loader(S3IterableDataset):
         loader_opts: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
+        given = LoaderOptions(loader_opts)
+        pin_memory = pin_memory or given.value("pin_memory")
         if pin_memory and not torch.cuda.is_available():
             message = "option `pin_memory`: found True, expected False on a machine without CUDA"
             raise ConfigError(message)
@@ -79,10 +85,11 @@ class Loader(S3IterableDataset):
             transform=transform,
             batch_size=batch_size,
             batched=True,
-            loader_opts={**(loader_opts or {}), **place},
+            loader_opts={**given, **place},
             **options,
         )
         self._pin_memory = pin_memory
+        self._non_blocking = bool(given.get("non_blocking", True))
         self._device = None if device is None else torch.device(device)
         self._progress = progress
 
@@ -99,7 +106,7 @@ class Loader(S3IterableDataset):
     def _place_batch(self, batch: Any) -> Any:
         if isinstance(batch, torch.Tensor):
             pinned = batch.pin_memory() if self._pin_memory else batch
-            return pinned if self._device is None else pinned.to(self._device, non_blocking=True)
+            return pinned if self._device is None else pinned.to(self._device, non_blocking=self._non_blocking)
         if isinstance(batch, dict):
             return {name: self._place_batch(value) for name, value in batch.items()}
         if isinstance(batch, list | tuple):

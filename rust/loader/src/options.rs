@@ -110,8 +110,10 @@ impl LoaderOptions {
     /// Checks every range.
     ///
     /// # Errors
-    /// [`LoaderError::Config`] naming the option, what was found and what was expected.
+    /// [`LoaderError::Config`] naming the option, or the environment variable of the shared resources, what was found and
+    /// what was expected.
     pub fn validate(&self) -> Result<()> {
+        settings::check().map_err(|bad| LoaderError::config(bad.name, bad.found, "an integer of at least 1"))?;
         within("batch_size", self.batch_size, 1, MAX_BATCH)?;
         within("memory_budget", self.memory_budget, MIN_BUDGET, 1 << 46)?;
         within("prefetch", self.prefetch as u64, 0, MAX_PREFETCH as u64)?;

@@ -95,6 +95,12 @@ impl Loader {
         Ok(Self(checked(s3dlio_loader::Loader::new(objects.get().source(), options))?))
     }
 
+    /// Samples in a batch.
+    #[getter]
+    fn batch_size(&self) -> u64 {
+        self.0.plan().batch_size()
+    }
+
     /// Batches of this rank in an epoch, all its workers together.
     #[getter]
     fn steps(&self) -> u64 {

@@ -28,15 +28,34 @@ fn shared_cores() -> usize {
     (cores() / WORKERS.load(Ordering::Relaxed)).max(1)
 }
 
+/// The variables of this module: integers of at least 1.
+const VARIABLES: [&str; 4] =
+    ["S3DLIO_RT_THREADS", "S3DLIO_IO_THREADS", "S3DLIO_DECODE_THREADS", "S3DLIO_MEMORY_BUDGET"];
+
+/// A variable of this module that is no integer of at least 1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadVariable {
+    /// Its name.
+    pub name: &'static str,
+    /// Its value.
+    pub found: String,
+}
+
+/// Checks the variables of this module, so that a typing error is an error and not a default in silence.
+///
+/// # Errors
+/// The first variable with a value out of range.
+pub fn check() -> Result<(), BadVariable> {
+    let bad = VARIABLES.into_iter().find(|name| text(name).is_some() && number(name).is_none());
+    bad.map_or(Ok(()), |name| Err(BadVariable { name, found: text(name).unwrap_or_default() }))
+}
+
+fn text(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.is_empty())
+}
+
 fn number(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    match text.trim().parse::<u64>() {
-        Ok(n) if n > 0 => Some(n),
-        _ => {
-            tracing::warn!(name, value = %text, "ignored: expected an integer of at least 1");
-            None
-        }
-    }
+    text(name)?.trim().parse().ok().filter(|&number| number > 0)
 }
 
 fn threads(name: &str, default: usize) -> usize {
