@@ -107,7 +107,8 @@ proptest! {
 
 #[test]
 fn a_pattern_is_a_glob_where_it_looks_like_one() {
-    let globs = ["*.npz", "shard-?.npz", "part[0-9].bin", "*", "a/*.npz", "*.{npz,npy}", "*(1).npz", "*a+b*"];
+    let globs =
+        ["*.npz", "shard-?.npz", "img_{a,b}.png", "part[0-9].bin", "*", "a/*.npz", "*.{npz,npy}", "*(1).npz", "*a+b*"];
     let expressions = [r"\.npz$", "a.*b", "^train", "npz", "(a|b)", "a+", ".npz", ".*", "[0-9]+", "x$"];
     for text in globs {
         assert!(matches!(Pattern::detect(text).unwrap(), Pattern::Glob(_)), "{text}");
@@ -145,7 +146,7 @@ fn what_a_detected_pattern_selects() {
 
 #[test]
 fn a_pattern_that_is_neither_names_the_option() {
-    for text in ["(", "a{2,1}", "*[", "[z-a]*", r"\"] {
+    for text in ["(", "a{", "*[", "[z-a]*", r"\"] {
         let error = Pattern::detect(text).unwrap_err();
         assert!(matches!(&error, StoreError::Config { option, .. } if option == "pattern"), "{text}: {error:?}");
         assert!(error.to_string().contains(&format!("{text:?}")), "{error}");
