@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import logging
 import time
@@ -31,7 +32,6 @@ from tests.fixtures.servers import free_port
 
 COUNT = 12
 BATCH = 3
-CONTEXTS = [None, "fork", "spawn"]
 KINDS: list[Callable[..., Any]] = [S3MapDataset, S3IterableDataset, Loader]
 
 
@@ -39,6 +39,14 @@ def npz(number: int) -> bytes:
     content = io.BytesIO()
     np.savez(content, number=np.int64(number), x=np.zeros(16, np.float32))
     return content.getvalue()
+
+
+@pytest.fixture(params=[None, "fork", "spawn"])
+def context(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    """How workers are started, or that there are none."""
+    yield request.param
+    # DataLoader waits up to five seconds for the workers of an iteration that failed. Here nobody measures that wait.
+    gc.collect()
 
 
 @pytest.fixture
@@ -107,7 +115,6 @@ def test_wrong_credentials_at_the_listing(kind: Any, strict_s3, s3, monkeypatch:
         kind("s3://private/data/")
 
 
-@pytest.mark.parametrize("context", CONTEXTS)
 @pytest.mark.parametrize("kind", [S3MapDataset, S3IterableDataset])
 def test_wrong_credentials_at_a_read(
     kind: Any, context: str | None, strict_s3, s3, monkeypatch: pytest.MonkeyPatch
@@ -129,7 +136,6 @@ def test_an_endpoint_that_nobody_serves(kind: Any, s3, monkeypatch: pytest.Monke
         next(batches(dataset(kind, ["s3://bucket/data/1"]), None))
 
 
-@pytest.mark.parametrize("context", CONTEXTS)
 @pytest.mark.parametrize("kind", [S3MapDataset, S3IterableDataset])
 def test_an_endpoint_that_is_silent(kind: Any, context: str | None, to_silent, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("S3DLIO_OPERATION_TIMEOUT_SECS", "1")
@@ -145,7 +151,6 @@ def test_the_wait_for_a_batch_has_a_limit_of_its_own() -> None:
         next(iter(loader))
 
 
-@pytest.mark.parametrize("context", CONTEXTS)
 @pytest.mark.parametrize("kind", [S3MapDataset, S3IterableDataset])
 @pytest.mark.parametrize("bad", ["truncated", "foreign"])
 def test_an_object_that_is_no_whole_npz(kind: Any, context: str | None, bad: str, records: list[str]) -> None:
@@ -182,7 +187,6 @@ def my_broken_transform(sample: dict[str, torch.Tensor]) -> torch.Tensor:
     return sample["number"]
 
 
-@pytest.mark.parametrize("context", CONTEXTS)
 @pytest.mark.parametrize("kind", [S3MapDataset, S3IterableDataset])
 def test_a_transform_that_raises(kind: Any, context: str | None, records: list[str]) -> None:
     data = dataset(kind, prefix(records), decoder="npz", transform=my_broken_transform)
