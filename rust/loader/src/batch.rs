@@ -59,20 +59,12 @@ pub struct Batch {
 
 /// Stacks the arrays of samples that all have the same fields.
 ///
-/// `names` gives a sample's URI for messages; `reserve` is told the bytes of the stacks before they are allocated.
+/// `name` gives a sample's URI for messages. Bytes are handed on and not copied: for them there is no stack.
 ///
 /// # Errors
 /// [`LoaderError::Shape`] naming the first sample that does not fit to the one before.
-pub(crate) fn stack(
-    samples: &[Sample],
-    name: impl Fn(usize) -> String,
-    reserve: impl FnOnce(u64),
-) -> Result<Option<BatchData>> {
+pub(crate) fn stack(samples: &[Sample], name: impl Fn(usize) -> String) -> Result<Option<BatchData>> {
     let Some(first) = samples.first() else { return Ok(None) };
-    // Bytes are handed on and not copied, so nothing may be reserved for them.
-    if !matches!(first, Sample::Bytes(_)) {
-        reserve(samples.iter().map(Sample::data_bytes).sum());
-    }
     match first {
         Sample::Bytes(_) => Ok(None),
         Sample::Array(_) => {

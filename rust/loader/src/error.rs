@@ -67,8 +67,10 @@ pub enum LoaderError {
     },
 
     /// No batch came within the configured time.
-    #[error("no batch within {seconds} s (option `timeout_seconds`)")]
+    #[error("{uri}: no batch within {seconds} s (option `timeout_seconds`), waiting for the one that begins here")]
     Timeout {
+        /// The first record of the batch.
+        uri: String,
         /// The configured time.
         seconds: f64,
     },

@@ -137,6 +137,11 @@ impl LoaderOptions {
         self.last.unwrap_or_else(|| Last::default_for(self.drop_last, self.sharding.world))
     }
 
+    /// Whether the arrays of a batch are copied into one buffer.
+    pub(crate) fn stacks(&self) -> bool {
+        self.decoder != Decoder::Bytes && self.collate == Collate::Stack
+    }
+
     pub(crate) fn batches_ahead(&self) -> usize {
         if self.prefetch == 0 { MAX_PREFETCH } else { self.prefetch }
     }

@@ -278,7 +278,7 @@ fn a_wait_that_is_too_long_is_an_error_that_stays() {
     std::thread::sleep(Duration::from_millis(400));
     let began = Instant::now();
     let error = next(&mut batches).unwrap_err();
-    assert!(matches!(error, LoaderError::Timeout { seconds } if (seconds - 0.2).abs() < 1e-9), "{error:?}");
+    assert!(matches!(error, LoaderError::Timeout { seconds, .. } if (seconds - 0.2).abs() < 1e-9), "{error:?}");
     assert!(error.to_string().contains("timeout_seconds"), "{error}");
     assert!(began.elapsed() >= Duration::from_millis(200) && began.elapsed() < Duration::from_secs(10));
     for _ in 0..3 {

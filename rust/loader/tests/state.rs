@@ -168,12 +168,27 @@ fn another_data_set_or_order_is_refused() {
         (LoaderState { fp: "ff".into(), ..state() }, ["data set (fingerprint)", "ff", FP]),
         (LoaderState { shuffle: "none".into(), ..state() }, ["shuffle", "none", "global"]),
         (LoaderState { seed: 8, ..state() }, ["seed", "8", "7"]),
-        (LoaderState { last: "pad".into(), ..state() }, ["last", "pad", "drop"]),
     ] {
         assert_mismatch(loader.resume(&saved), expected);
     }
     let text = loader.resume(&LoaderState { seed: 8, ..state() }).unwrap_err().to_string();
     assert_eq!(text, "the saved state does not fit this loader: seed: saved 8, current 7");
+}
+
+#[test]
+fn the_rule_for_the_tail_is_the_loaders_own() {
+    for saved_rule in RULES {
+        for rule in RULES {
+            let saved = Loader::new(22, 8, saved_rule, 0, 1);
+            let job: Vec<_> = (0..2).map(|rank| Loader::new(22, 4, rule, rank, 2)).collect();
+            for step in 0..saved.plan.rounds() {
+                let cursor = job[1].resume(&saved.at(4, step, 0)).unwrap();
+                assert_eq!((cursor.epoch, cursor.step, cursor.sample), (4, step, 0), "{saved_rule} to {rule}");
+            }
+            let end = saved.at(4, saved.plan.rounds(), 0);
+            assert_eq!(job[0].resume(&end).unwrap().step, job[0].plan.steps(), "{saved_rule} to {rule}");
+        }
+    }
 }
 
 #[test]

@@ -92,7 +92,7 @@ fn loader_class(error: &LoaderError) -> (&'static str, String, Option<String>, O
             (format_class(*unsupported), message, Some(uri.clone()), Some(*index))
         }
         LoaderError::Shape { uri, .. } => ("CorruptDataError", message, Some(uri.clone()), None),
-        LoaderError::Timeout { .. } => ("StoreTimeoutError", message, None, None),
+        LoaderError::Timeout { uri, .. } => ("StoreTimeoutError", message, Some(uri.clone()), None),
         LoaderError::Forked(_) => ("ForkedProcessError", message, None, None),
         LoaderError::System(_) => ("S3dlioError", message, None, None),
     }

@@ -11,7 +11,6 @@ use s3dlio_runtime::pool;
 use s3dlio_store::{StoreError, local};
 
 use super::Shared;
-use super::plan::OVERHEAD;
 use super::slot::Pending;
 use crate::decode::Decoder;
 use crate::error::LoaderError;
@@ -140,7 +139,7 @@ fn account(shared: &Shared, (mut pending, bytes): Read) -> Read {
     if let Ok(bytes) = &bytes {
         let length = bytes.len() as u64;
         shared.counters.read_bytes.fetch_add(length, Ordering::Relaxed);
-        pending.holds(length + OVERHEAD);
+        pending.holds(shared.need(length));
         if shared.source.bytes(pending.index()).is_none() {
             // Follows a larger record at once and forgets an outlier within some dozens of smaller ones.
             let known = shared.estimate.load(Ordering::Relaxed);
@@ -157,7 +156,7 @@ fn decode_one(shared: &Shared, mut pending: Pending, bytes: Result<Bytes, StoreE
             let length = bytes.len() as u64;
             let decoded = shared.options.decoder.decode(bytes);
             decoded
-                .inspect(|sample| pending.holds(length.max(sample.data_bytes()) + OVERHEAD))
+                .inspect(|sample| pending.holds(shared.need(length.max(sample.data_bytes()))))
                 .map_err(|source| LoaderError::decode(shared.source.name(pending.index()), pending.index(), &source))
         }
     };

@@ -52,6 +52,12 @@ impl Shared {
         self.cancelled.load(Ordering::Acquire)
     }
 
+    /// What a sample of `bytes` takes of the budget: while a batch is stacked both the samples and the stack exist.
+    fn need(&self, bytes: u64) -> u64 {
+        let copies = if self.options.stacks() { 2 } else { 1 };
+        bytes.saturating_mul(copies).saturating_add(plan::OVERHEAD)
+    }
+
     /// How urgent the bytes of the worker's `batch`-th batch are.
     fn urgency(&self, batch: u64) -> Urgency {
         if self.is_cancelled() {
@@ -205,7 +211,7 @@ impl Running {
         let received = self.receive(slice);
         if matches!(received, Ok(Next::Pending)) {
             if let Some(limit) = self.shared.options.timeout.filter(|&limit| began.elapsed() >= limit) {
-                return self.fail(LoaderError::Timeout { seconds: limit.as_secs_f64() });
+                return self.fail(LoaderError::Timeout { uri: self.awaited(), seconds: limit.as_secs_f64() });
             }
             return received;
         }
@@ -225,6 +231,13 @@ impl Running {
             Err(error) => self.fail(error),
             done => done,
         }
+    }
+
+    /// The first record of the batch that the consumer waits for.
+    fn awaited(&self) -> String {
+        let shared = &self.shared;
+        let step = shared.plan.step_of(shared.consumed.load(Ordering::Acquire));
+        shared.source.name(shared.sampler.index(shared.epoch, shared.plan.position(step, 0)))
     }
 
     fn fail(&mut self, error: LoaderError) -> Result<Next> {

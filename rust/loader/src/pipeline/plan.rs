@@ -38,7 +38,7 @@ pub(super) fn run(shared: &Arc<Shared>, slots: &Slots, first: u64) {
             }
             let bytes = shared.source.bytes(index).unwrap_or_else(|| estimate(shared));
             let urgency = || shared.urgency(batch);
-            let Some(permit) = take(&shared.budget, bytes.saturating_add(OVERHEAD), &mut group, urgency) else {
+            let Some(permit) = take(&shared.budget, shared.need(bytes), &mut group, urgency) else {
                 return;
             };
             let pending = Pending::new(Arc::clone(shared), Arc::clone(&slot), at, index, permit);

@@ -95,18 +95,8 @@ impl Slot {
         if shared.options.collate == Collate::List {
             return Ok(BatchData::Samples(samples));
         }
-        let mut stacked_bytes = 0;
-        let stacked = batch::stack(
-            &samples,
-            |at| shared.source.name(indices[at]),
-            |bytes| {
-                stacked_bytes = bytes;
-                // While the samples are copied both exist.
-                if let Some(permit) = permits.first_mut() {
-                    permit.resize(permit.bytes().saturating_add(bytes));
-                }
-            },
-        )?;
+        let stacked_bytes = samples.iter().map(Sample::data_bytes).sum();
+        let stacked = batch::stack(&samples, |at| shared.source.name(indices[at]))?;
         let Some(data) = stacked else { return Ok(BatchData::Samples(samples)) };
         drop(samples);
         permits.truncate(1);
