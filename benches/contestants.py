@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
+
+# Nobody writes to the tensors here, so nobody pays for a copy that would make them writable.
+warnings.filterwarnings("ignore", message="The given buffer is not writable")
 
 BATCH = 64
 PAGE = 4096
@@ -47,7 +51,7 @@ class Files(Dataset[torch.Tensor]):
 
     def __getitem__(self, index: int) -> torch.Tensor:
         with open(self.paths[index], "rb") as file:  # noqa: PTH123 - the fastest spelling
-            return torch.frombuffer(bytearray(file.read()), dtype=torch.uint8)
+            return torch.frombuffer(file.read(), dtype=torch.uint8)
 
 
 class Obstore(Dataset[torch.Tensor]):
@@ -63,7 +67,7 @@ class Obstore(Dataset[torch.Tensor]):
         return len(self.names)
 
     def __getitem__(self, index: int) -> torch.Tensor:
-        return torch.frombuffer(bytearray(self.store.get(self.names[index]).bytes()), dtype=torch.uint8)
+        return torch.frombuffer(self.store.get(self.names[index]).bytes(), dtype=torch.uint8)
 
 
 def _dataloader(dataset: Dataset[torch.Tensor], workers: int) -> Iterator[int]:
@@ -75,7 +79,7 @@ def loader_s3dlio(folder: Path) -> Iterator[int]:
     """Ours: threads, no workers."""
     from s3dlio.torch import Loader  # noqa: PLC0415
 
-    for batch in Loader(f"file://{folder}", batch_size=BATCH, shuffle=True, writable=True):
+    for batch in Loader(f"file://{folder}", batch_size=BATCH, shuffle=True):
         yield touch_tensors(batch)
 
 
@@ -83,7 +87,7 @@ def loader_s3dlio_map(folder: Path) -> Iterator[int]:
     """Our map data set in a plain DataLoader."""
     from s3dlio.torch import S3MapDataset  # noqa: PLC0415
 
-    return _dataloader(S3MapDataset(f"file://{folder}", writable=True), 0)
+    return _dataloader(S3MapDataset(f"file://{folder}"), 0)
 
 
 def loader_files_0(folder: Path) -> Iterator[int]:
