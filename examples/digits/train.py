@@ -105,9 +105,10 @@ def timed(loader: DataLoader[Any], figures: dict[str, float]) -> Iterator[dict[s
     for batch in loader:
         ready = time.perf_counter()
         figures["waited"] += ready - began
+        figures["seconds"] += ready - began
         yield batch
-        figures["seconds"] += time.perf_counter() - began
         began = time.perf_counter()
+        figures["seconds"] += began - ready
 
 
 def record(figures: dict[str, float], dataset: S3IterableDataset, batch: dict[str, torch.Tensor]) -> None:
