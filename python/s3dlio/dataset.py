@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
 from s3dlio import _s3dlio, aio
 from s3dlio.errors import InvalidUriError
 from s3dlio.options import TORCH, LoaderOptions
 from s3dlio.process import load_numpy
 
-if TYPE_CHECKING:
-    from s3dlio._s3dlio import BytesView
+__all__ = ["PyDataset", "create_dataset", "discover", "log_skipped", "merge_options", "warn_unused"]
 
-__all__ = ["PyDataset", "create_dataset", "discover", "merge_options", "warn_unused"]
+_log = logging.getLogger("s3dlio")
 
 
 def merge_options(
@@ -40,6 +40,12 @@ def warn_unused(options: LoaderOptions, names: Iterable[str], where: str) -> Non
     if unused:
         message = f"{', '.join(unused)}: without effect on {where}; pass options.dataloader_kwargs() to DataLoader"
         warnings.warn(message, RuntimeWarning, stacklevel=3)
+
+
+def log_skipped(skipped: Iterable[tuple[int, str, str]]) -> None:
+    """Say which records ``on_error="skip"`` left out: (index, URI, reason) each."""
+    for index, uri, reason in skipped:
+        _log.warning("skipped record %d (%s): %s", index, uri, reason)
 
 
 def discover(
@@ -84,11 +90,13 @@ def create_dataset(
     return PyDataset(uri, options, opts=opts, pattern=pattern)
 
 
-class PyDataset(Sequence["BytesView"]):
+class PyDataset(Sequence[Any]):
     """A sequence of objects: ``len``, index (also negative), slice, iteration.
 
-    Reading an item fetches its object; iterating reads ahead, in listing order or shuffled by the options. Pickling
-    sends the list of objects along, so that every process sees the same data set.
+    An item is a :class:`~s3dlio.BytesView`, or what the ``decoder`` option makes of it: a dict of arrays (``"npz"``) or
+    an array (``"npy"``). Reading an item fetches its object; iterating reads ahead, in listing order or shuffled by the
+    options, each iteration as the next epoch. Pickling sends the list of objects along, so that every process sees the
+    same data set.
     """
 
     def __init__(
@@ -108,6 +116,7 @@ class PyDataset(Sequence["BytesView"]):
                 raise TypeError(message)
             objects = _discover_documented(uri, pattern, self.options)
         self.objects = objects
+        self._epoch = 0
 
     @classmethod
     def from_uris(
@@ -120,10 +129,10 @@ class PyDataset(Sequence["BytesView"]):
         return len(self.objects)
 
     @overload
-    def __getitem__(self, index: int) -> BytesView: ...
+    def __getitem__(self, index: int) -> Any: ...
     @overload
-    def __getitem__(self, index: slice) -> list[BytesView]: ...
-    def __getitem__(self, index: int | slice) -> BytesView | list[BytesView]:
+    def __getitem__(self, index: slice) -> list[Any]: ...
+    def __getitem__(self, index: int | slice) -> Any:
         """Read one object, or those of a slice in parallel."""
         if isinstance(index, slice):
             return self.read(range(*index.indices(len(self))))
@@ -136,27 +145,33 @@ class PyDataset(Sequence["BytesView"]):
             raise IndexError(message)
         return position
 
-    def read(self, indices: Iterable[int]) -> list[BytesView]:
+    def read(self, indices: Iterable[int]) -> list[Any]:
         """Read several objects in parallel; results in the order of ``indices``."""
-        return self.objects.read([*indices], self._in_flight(), "bytes").wait()
+        return self._reading([*indices]).wait()
 
-    async def get_item(self, index: int) -> BytesView:
+    async def get_item(self, index: int) -> Any:
         """Read one object from a coroutine."""
-        found: list[BytesView] = await aio.result(
-            self.objects.read([self._position(index)], self._in_flight(), "bytes")
-        )
-        return found[0]
+        (found,) = await aio.result(self._reading([self._position(index)]))
+        return found
 
-    def _in_flight(self) -> int:
-        return self.options.value("num_workers") or 64
-
-    def __iter__(self) -> Iterator[BytesView]:
-        """Iterate one epoch, reading ahead."""
-        core = _s3dlio.Loader(self.objects, **self.options.core_kwargs(batch_size=1, decoder="bytes"))
+    def _reading(self, positions: list[int]) -> _s3dlio.Operation[list[Any]]:
         load_numpy()
-        batches = core.iterate(0, 0)
+        in_flight = self.options.value("num_workers") or 64
+        return self.objects.read(positions, in_flight, self.options.value("decoder"))
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch, and with it the order, of the next iteration."""
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[Any]:
+        """Iterate one epoch, reading ahead."""
+        core = _s3dlio.Loader(self.objects, **self.options.core_kwargs(batch_size=1, collate="list"))
+        load_numpy()
+        epoch, self._epoch = self._epoch, self._epoch + 1
+        batches = core.iterate(epoch, 0)
         while ready := batches.next_many(64):
-            for _, _, _, samples, _ in ready:
+            for _, _, _, samples, skipped in ready:
+                log_skipped(skipped)
                 yield from samples
 
     def uris(self) -> list[str]:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from s3dlio import _s3dlio
-from s3dlio.dataset import PyDataset, merge_options, warn_unused
+from s3dlio.dataset import PyDataset, log_skipped, merge_options, warn_unused
 from s3dlio.options import TORCH
 from s3dlio.process import load_numpy
-
-if TYPE_CHECKING:
-    from s3dlio._s3dlio import BytesView
 
 __all__ = ["PyBytesAsyncDataLoader", "create_async_loader"]
 
@@ -39,7 +36,9 @@ def create_async_loader(
 class PyBytesAsyncDataLoader:
     """Gives the objects of a data set, read ahead, in listing order or shuffled; each iteration is the next epoch.
 
-    Every option of :class:`~s3dlio.LoaderOptions` that concerns bytes holds for both kinds of iteration. It pickles.
+    With a ``batch_size`` a step is a list of :class:`~s3dlio.BytesView`, or with a ``decoder`` a ready batch: a dict of
+    arrays ``[B, ...]`` (``"npz"``) or an array (``"npy"``). Every option of :class:`~s3dlio.LoaderOptions` that is not
+    for torch holds for both kinds of iteration. It pickles.
     """
 
     def __init__(
@@ -60,8 +59,8 @@ class PyBytesAsyncDataLoader:
         return "batch_size" in self.options
 
     def _core(self) -> _s3dlio.Loader:
-        size = self.options.value("batch_size") if self._batched else 1
-        return _s3dlio.Loader(self.dataset.objects, **self.options.core_kwargs(batch_size=size))
+        changes = {} if self._batched else {"batch_size": 1, "collate": "list"}
+        return _s3dlio.Loader(self.dataset.objects, **self.options.core_kwargs(**changes))
 
     def __len__(self) -> int:
         """Steps in an epoch."""
@@ -76,24 +75,25 @@ class PyBytesAsyncDataLoader:
         epoch, self._epoch = self._epoch, self._epoch + 1
         return self._core().iterate(epoch, 0)
 
-    def _steps(self, ready: list[Any]) -> Iterator[BytesView | list[BytesView]]:
-        for _, _, _, samples, _ in ready:
+    def _steps(self, ready: list[Any]) -> Iterator[Any]:
+        for _, _, _, samples, skipped in ready:
+            log_skipped(skipped)
             if self._batched:
                 yield samples
             else:
                 yield from samples
 
-    def __iter__(self) -> Iterator[BytesView | list[BytesView]]:
+    def __iter__(self) -> Iterator[Any]:
         """Iterate one epoch."""
         batches = self._begin()
         while ready := batches.next_many(16):
             yield from self._steps(ready)
 
-    def items(self) -> Iterator[BytesView | list[BytesView]]:
+    def items(self) -> Iterator[Any]:
         """As ``iter(loader)``."""
         return iter(self)
 
-    async def __aiter__(self) -> AsyncIterator[BytesView | list[BytesView]]:
+    async def __aiter__(self) -> AsyncIterator[Any]:
         """Iterate one epoch without blocking the event loop."""
         batches = self._begin()
         # The wait releases the interpreter, so a thread of asyncio's own pool costs the loop nothing.

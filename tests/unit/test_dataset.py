@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import collections.abc
+import io
 import pickle
 
+import numpy as np
 import pytest
 import s3dlio
 
@@ -67,8 +69,27 @@ def test_is_a_sequence(filled):
 def test_iterates_shuffled_when_asked(filled):
     dataset = s3dlio.create_dataset(filled, {"shuffle": True, "seed": 3}, pattern="*.bin")
     assert numbers(dataset) == s3dlio.order.permutation(10, 3, 0).tolist()
+    assert numbers(dataset) == s3dlio.order.permutation(10, 3, 1).tolist()
+    dataset.set_epoch(0)
+    assert numbers(dataset) == s3dlio.order.permutation(10, 3, 0).tolist()
     # An index is a place in the list, shuffled or not.
     assert numbers(dataset[:3]) == [0, 1, 2]
+
+
+def test_items_are_what_the_decoder_makes_of_them(store):
+    content = io.BytesIO()
+    np.save(content, np.arange(3))
+    s3dlio.put_many([(f"{store}/{at}.npy", content.getbuffer()) for at in range(2)])
+    dataset = s3dlio.create_dataset(f"{store}/", {"decoder": "npy"})
+    found = [dataset[0], *dataset[1:], *dataset, asyncio.run(dataset.get_item(-1))]
+    assert [array.tolist() for array in found] == [[0, 1, 2]] * 5
+
+
+def test_iterating_logs_what_it_skips(filled, caplog):
+    dataset = s3dlio.create_dataset(filled, {"on_error": "skip"}, pattern="*.bin")
+    s3dlio.delete(f"{filled}/04.bin")
+    assert numbers(dataset) == [0, 1, 2, 3, 5, 6, 7, 8, 9]
+    assert [record.args[:2] for record in caplog.records] == [(4, f"{filled}/04.bin")]
 
 
 def test_takes_uris_in_their_order(store):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import io
 import pickle
 import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import s3dlio
 
@@ -113,10 +115,22 @@ def test_an_object_that_has_gone_ends_the_epoch_with_an_error(filled, steps):
         next(iterator)
 
 
-def test_bad_objects_are_left_out_when_asked(filled, steps):
+def test_bad_objects_are_left_out_and_logged_when_asked(filled, steps, caplog):
     loader = s3dlio.create_async_loader(filled, {"on_error": "skip", "batch_size": 5})
     s3dlio.delete(f"{filled}07")
     assert [numbers(batch) for batch in steps(loader)] == [[0, 1, 2, 3, 4], [5, 6, 8, 9]]
+    assert [record.args[:2] for record in caplog.records] == [(7, f"{filled}07")]
+
+
+def test_arrays_come_decoded(store, steps):
+    content = [io.BytesIO() for _ in range(4)]
+    for number, file in enumerate(content):
+        np.savez(file, x=np.full((2,), number))
+    s3dlio.put_many([(f"{store}/{at}.npz", file.getbuffer()) for at, file in enumerate(content)])
+    batches = steps(s3dlio.create_async_loader(f"{store}/", {"decoder": "npz", "batch_size": 2}))
+    assert [batch["x"].tolist() for batch in batches] == [[[0, 0], [1, 1]], [[2, 2], [3, 3]]]
+    samples = steps(s3dlio.create_async_loader(f"{store}/", {"decoder": "npz"}))
+    assert [sample["x"].tolist() for sample in samples] == [[at, at] for at in range(4)]
 
 
 def test_a_pickle_continues_with_the_same_data(filled, steps):

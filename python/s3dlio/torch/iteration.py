@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import Callable
 from typing import Any, Self
@@ -13,12 +12,11 @@ from typing import Any, Self
 from torch.utils.data import default_collate
 
 from s3dlio import _s3dlio
+from s3dlio.dataset import log_skipped
 from s3dlio.errors import TransformError
 from s3dlio.torch.convert import Converter, apply_transform
 
 __all__ = ["Iteration"]
-
-_log = logging.getLogger("s3dlio")
 
 
 class Iteration:
@@ -95,7 +93,7 @@ class Iteration:
     def _next_batch(self) -> Any:
         while (ready := self._batches.next()) is not None:
             step, indices, _, data, skipped = ready
-            self._report(skipped)
+            log_skipped(skipped)
             if self._transform is None:
                 batch = None if len(indices) == 0 else self._convert.batch(data)
             else:
@@ -125,7 +123,7 @@ class Iteration:
 
     def _take_samples(self) -> None:
         step, indices, _, data, skipped = self._ready.pop()
-        self._report(skipped)
+        log_skipped(skipped)
         count = len(indices)
         samples = [
             (int(index), sample, step, count - 1 - at)
@@ -147,12 +145,8 @@ class Iteration:
             if not self._skip_errors:
                 raise
             self._refused += 1
-            self._report([(int(index), error.uri or "", str(error))])
+            log_skipped([(int(index), error.uri or "", str(error))])
             return None
-
-    def _report(self, skipped: list[tuple[int, str, str]]) -> None:
-        for index, uri, reason in skipped:
-            _log.warning("skipped record %d (%s): %s", index, uri, reason)
 
     def _warn_about_empty(self, step: int) -> None:
         message = (
