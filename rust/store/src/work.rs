@@ -23,6 +23,11 @@ impl<T: Send + 'static> Work<T> {
         Self::Here(Box::new(job))
     }
 
+    /// Local work that can take long: it runs on the reading pool, and whoever waits for it can give up.
+    pub fn pool(job: impl FnOnce() -> Result<T> + Send + 'static) -> Self {
+        Self::network(on_pool(job))
+    }
+
     /// Work that waits.
     pub fn network(future: impl Future<Output = Result<T>> + Send + 'static) -> Self {
         Self::Network(Box::pin(future))

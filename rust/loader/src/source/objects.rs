@@ -48,7 +48,7 @@ impl ObjectSource {
             }
             Selection::Uris(uris) => {
                 let uris = uris.iter().map(|uri| Uri::parse(uri)).collect::<s3dlio_store::Result<Vec<_>>>()?;
-                Ok(Work::here(move || Ok(named(&uris))))
+                Ok(Work::pool(move || Ok(named(&uris))))
             }
         }
     }

@@ -117,7 +117,8 @@ impl Lister {
     /// The next page, with the rest of the listing; `None` after the last.
     pub fn page(self) -> Work<Option<(Vec<Entry>, Self)>> {
         match self.source {
-            Source::Files { .. } | Source::Sorted(_) => Work::here(move || self.local_page()),
+            Source::Sorted(_) => Work::here(move || self.local_page()),
+            Source::Files { .. } => Work::pool(move || self.local_page()),
             Source::Pages(_) | Source::Level(_) => Work::network(self.network_page()),
         }
     }
@@ -182,7 +183,7 @@ impl Lister {
     /// All remaining pages in one vector.
     pub fn all(self) -> Work<Vec<Entry>> {
         match self.source {
-            Source::Files { .. } | Source::Sorted(_) => Work::here(move || {
+            Source::Files { .. } | Source::Sorted(_) => Work::pool(move || {
                 let (mut all, mut rest) = (Vec::new(), Some(self));
                 while let Some(lister) = rest.take() {
                     if let Some((page, next)) = lister.local_page()? {
