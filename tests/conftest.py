@@ -21,8 +21,8 @@ UNEXPECTED_SKIPS = pytest.StashKey[list[str]]()
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[UNEXPECTED_SKIPS] = []
     config.pluginmanager.register(SkipAccount(config.stash[UNEXPECTED_SKIPS]))
-    # A shell without job control starts background jobs with Ctrl-C ignored, and the programs that tests interrupt would
-    # inherit that.
+    # A shell without job control starts background jobs with Ctrl-C ignored, and the programs that tests interrupt
+    # would inherit that.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
