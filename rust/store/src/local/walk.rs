@@ -41,7 +41,7 @@ fn relative(root: &Path, path: &Path, base: &str) -> Result<String> {
 fn add(found: &mut Vec<Found>, relative: String, path: &Path, with_meta: bool) -> Result<()> {
     let meta = match with_meta.then(|| std::fs::metadata(path)).transpose() {
         Ok(meta) => meta,
-        Err(source) if absent(source.kind()) && gone(path) => return Ok(()),
+        Err(source) if absent(source.kind()) && !is_link(path) => return Ok(()),
         Err(source) => return Err(StoreError::io(format!("file://{}", path.display()), &source)),
     };
     found.push(Found { relative, meta });
@@ -52,9 +52,10 @@ fn absent(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
-/// Whether there is nothing at `path`, not even a link whose target is missing: that one is worth an error.
-fn gone(path: &Path) -> bool {
-    std::fs::symlink_metadata(path).is_err_and(|source| absent(source.kind()))
+/// Whether `path` is a link: one whose target is missing is worth an error. Anything else that was missing a moment ago
+/// was removed while the listing ran, even if a new one stands there by now.
+fn is_link(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink())
 }
 
 /// All files below `base`, links followed, in no particular order; nothing if `base` does not exist.
@@ -88,7 +89,8 @@ pub fn walk(base: &str, with_meta: bool) -> Result<Vec<Found>> {
 
 /// A listing races with deletions; a base that is not there lists as empty, like a prefix of a network store.
 fn missing(source: &walkdir::Error) -> bool {
-    source.io_error().is_some_and(|io| absent(io.kind())) && (source.depth() == 0 || source.path().is_some_and(gone))
+    source.io_error().is_some_and(|io| absent(io.kind()))
+        && (source.depth() == 0 || !source.path().is_some_and(is_link))
 }
 
 /// The files and directories directly in `base`, in no particular order; nothing if `base` does not exist.
