@@ -3,24 +3,12 @@
 use std::collections::BTreeMap;
 
 use pyo3::prelude::*;
-use s3dlio_runtime::{fork, settings, stats};
+use s3dlio_runtime::{settings, stats};
 
 /// Says that `workers` processes share this machine: threads and memory budget are divided by it.
 #[pyfunction]
 fn set_worker_share(workers: usize) {
     settings::set_worker_share(workers);
-}
-
-/// The memory budget of one loader in bytes, unless it is given one.
-#[pyfunction]
-fn memory_budget() -> u64 {
-    settings::memory_budget()
-}
-
-/// How many forks lie between the process that loaded the library and this one.
-#[pyfunction]
-fn fork_generation() -> u64 {
-    fork::generation()
 }
 
 /// Counters of this process: requests and bytes by verb.
@@ -32,7 +20,5 @@ fn counters() -> BTreeMap<&'static str, u64> {
 /// Adds the functions to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(set_worker_share, module)?)?;
-    module.add_function(wrap_pyfunction!(memory_budget, module)?)?;
-    module.add_function(wrap_pyfunction!(fork_generation, module)?)?;
     module.add_function(wrap_pyfunction!(counters, module)?)
 }

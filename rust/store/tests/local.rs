@@ -10,7 +10,6 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
 use s3dlio_store::StoreError;
 use s3dlio_store::local::{self, Found};
 use tempfile::TempDir;
@@ -138,17 +137,6 @@ fn missing_rights_are_told_apart_from_missing_files() {
             && local::metadata(&at(&dir, "closed/file")).is_err_and(denied)
     }));
     fs::set_permissions(at(&dir, "closed"), fs::Permissions::from_mode(0o700)).unwrap();
-}
-
-#[test]
-fn reading_at_an_offset_fills_the_buffer_or_says_that_it_cannot() {
-    let dir = directory();
-    let path = at(&dir, "ten");
-    fs::write(&path, b"0123456789").unwrap();
-    let part = local::read_at(&path, 2, BytesMut::with_capacity(5)).unwrap();
-    assert_eq!(&part[..5], b"23456");
-    let error = local::read_at(&path, 8, BytesMut::with_capacity(5)).unwrap_err();
-    assert!(matches!(error, StoreError::Length { .. }), "{error:?}");
 }
 
 #[test]

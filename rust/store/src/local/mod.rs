@@ -6,7 +6,7 @@ mod read;
 mod walk;
 mod write;
 
-pub use read::{read, read_at, read_onto};
+pub use read::{read, read_onto};
 pub use walk::{Found, directory, is_temporary, walk};
 pub use write::{remove, remove_tree, write_atomic};
 

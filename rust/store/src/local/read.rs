@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use rustix::buffer::spare_capacity;
 use rustix::fs::{Mode, OFlags};
 
@@ -47,24 +47,6 @@ pub fn read(path: &str, offset: u64, length: Option<u64>) -> Result<Bytes> {
     }
     fill(&file, path, offset, want, &mut buffer)?;
     Ok(Bytes::from(buffer))
-}
-
-/// Reads exactly `buffer`'s spare capacity from `offset`: one part of a large file.
-///
-/// # Errors
-/// As [`read`]; [`StoreError::Length`] when the file ends before the buffer is full.
-pub fn read_at(path: &str, offset: u64, mut part: BytesMut) -> Result<BytesMut> {
-    let (file, size) = open(path)?;
-    let want = part.capacity() - part.len();
-    let found = size.saturating_sub(offset);
-    if found < want as u64 {
-        return Err(StoreError::Length { uri: format!("file://{path}"), found, expected: want as u64 });
-    }
-    part.resize(part.len() + want, 0);
-    let start = part.len() - want;
-    std::os::unix::fs::FileExt::read_exact_at(&file, &mut part[start..], offset)
-        .map_err(|source| failed(path, &source))?;
-    Ok(part)
 }
 
 /// Appends a whole file to `arena` and returns the number of bytes.
