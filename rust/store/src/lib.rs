@@ -6,6 +6,7 @@
 
 pub mod error;
 pub mod local;
+pub mod observe;
 pub mod ops;
 pub mod pattern;
 pub mod registry;

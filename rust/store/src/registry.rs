@@ -8,14 +8,15 @@ use object_store::memory::InMemory;
 use s3dlio_runtime::fork::{self, ForkLocal};
 
 use crate::error::{Result, StoreError};
-use crate::settings::S3;
+use crate::local::Mode;
+use crate::settings::{self, S3};
 use crate::uri::{Scheme, Uri};
 
 /// The store behind a URI.
 #[derive(Debug, Clone)]
 pub enum Backend {
     /// Local files; see [`crate::local`].
-    Local,
+    Local(Mode),
     /// A network store, or the one in memory.
     Object(Arc<dyn ObjectStore>),
 }
@@ -34,9 +35,13 @@ static CLIENTS: ForkLocal<Clients> = ForkLocal::new();
 /// [`StoreError::Forked`] for `memory://` in a forked child.
 pub fn open(uri: &Uri) -> Result<Backend> {
     match uri.scheme {
-        Scheme::File => Ok(Backend::Local),
+        Scheme::File => Ok(Backend::Local(Mode::Buffered)),
+        Scheme::Direct => Ok(Backend::Local(Mode::Direct { fallback: settings::direct_fallback() })),
         Scheme::Memory => memory(uri).map(Backend::Object),
         Scheme::S3 => s3(uri).map(Backend::Object),
+        Scheme::Gcs | Scheme::Azure => {
+            Err(StoreError::Unsupported { uri: uri.to_string(), detail: "no client for this scheme".into() })
+        }
     }
 }
 

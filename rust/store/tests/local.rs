@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use s3dlio_store::StoreError;
-use s3dlio_store::local::{self, Found};
+use s3dlio_store::local::{self, Found, Mode};
 use tempfile::TempDir;
 
 fn directory() -> TempDir {
@@ -81,7 +81,7 @@ fn ranges_are_cut_at_the_end_of_the_file() {
         (5, Some(0), b""),
     ];
     for (offset, length, expected) in table {
-        assert_eq!(local::read(&path, offset, length).unwrap(), expected, "{offset} {length:?}");
+        assert_eq!(local::read(&path, offset, length, Mode::Buffered).unwrap(), expected, "{offset} {length:?}");
     }
 }
 
@@ -91,16 +91,16 @@ fn empty_files_and_files_without_a_size() {
     let path = at(&dir, "empty");
     fs::write(&path, b"").unwrap();
     for (offset, length) in [(0, None), (0, Some(3)), (7, None)] {
-        assert_eq!(local::read(&path, offset, length).unwrap(), b"".as_slice());
+        assert_eq!(local::read(&path, offset, length, Mode::Buffered).unwrap(), b"".as_slice());
     }
     let proc = "/proc/version";
     let whole = fs::read(proc).unwrap();
     assert!(whole.len() > 10);
-    assert_eq!(local::read(proc, 0, None).unwrap(), whole);
-    assert_eq!(local::read(proc, 2, Some(5)).unwrap(), &whole[2..7]);
-    assert_eq!(local::read(proc, 4, None).unwrap(), &whole[4..]);
-    assert_eq!(local::read(proc, 0, Some(0)).unwrap(), b"".as_slice());
-    assert_eq!(local::read(proc, 1 << 40, None).unwrap(), b"".as_slice());
+    assert_eq!(local::read(proc, 0, None, Mode::Buffered).unwrap(), whole);
+    assert_eq!(local::read(proc, 2, Some(5), Mode::Buffered).unwrap(), &whole[2..7]);
+    assert_eq!(local::read(proc, 4, None, Mode::Buffered).unwrap(), &whole[4..]);
+    assert_eq!(local::read(proc, 0, Some(0), Mode::Buffered).unwrap(), b"".as_slice());
+    assert_eq!(local::read(proc, 1 << 40, None, Mode::Buffered).unwrap(), b"".as_slice());
 }
 
 #[test]
@@ -108,11 +108,11 @@ fn errors_name_the_file() {
     let dir = directory();
     fs::write(at(&dir, "file"), b"x").unwrap();
     let uri = |name: &str| format!("file://{}", at(&dir, name));
-    let error = local::read(&at(&dir, "missing"), 0, None).unwrap_err();
+    let error = local::read(&at(&dir, "missing"), 0, None, Mode::Buffered).unwrap_err();
     assert!(matches!(&error, StoreError::NotFound { uri: found, .. } if *found == uri("missing")), "{error:?}");
-    let error = local::read(&at(&dir, "file/below"), 0, None).unwrap_err();
+    let error = local::read(&at(&dir, "file/below"), 0, None, Mode::Buffered).unwrap_err();
     assert!(matches!(&error, StoreError::NotFound { uri: found, .. } if *found == uri("file/below")), "{error:?}");
-    let error = local::read(dir.path().to_str().unwrap(), 0, None).unwrap_err();
+    let error = local::read(dir.path().to_str().unwrap(), 0, None, Mode::Buffered).unwrap_err();
     assert!(matches!(&error, StoreError::Unsupported { .. }) && error.to_string().contains("directory"), "{error:?}");
     assert!(matches!(local::metadata(&at(&dir, "missing")), Err(StoreError::NotFound { .. })));
 }
@@ -130,8 +130,8 @@ fn missing_rights_are_told_apart_from_missing_files() {
     fs::set_permissions(at(&dir, "closed"), fs::Permissions::from_mode(0o000)).unwrap();
     assert!(as_nobody(|| {
         let denied = |error| matches!(error, StoreError::PermissionDenied { .. });
-        local::read(&secret, 0, None).is_err_and(denied)
-            && local::write_atomic(&format!("{locked}/new"), b"x").is_err_and(denied)
+        local::read(&secret, 0, None, Mode::Buffered).is_err_and(denied)
+            && local::write_atomic(&format!("{locked}/new"), b"x", Mode::Buffered).is_err_and(denied)
             && local::walk(&at(&dir, ""), false).is_err_and(denied)
             && local::directory(&at(&dir, "closed"), false).is_err_and(denied)
             && local::metadata(&at(&dir, "closed/file")).is_err_and(denied)
@@ -177,7 +177,7 @@ fn a_file_that_shrinks_while_it_is_read_is_an_error_and_no_hang() {
         });
         let _stop = Stop(&stop);
         for _ in 0..500 {
-            match local::read(&path, 0, None) {
+            match local::read(&path, 0, None, Mode::Buffered) {
                 Ok(bytes) => assert!((1000..=1 << 20).contains(&bytes.len()), "{}", bytes.len()),
                 Err(error) => assert!(matches!(error, StoreError::Length { .. }), "{error:?}"),
             }
@@ -189,14 +189,14 @@ fn a_file_that_shrinks_while_it_is_read_is_an_error_and_no_hang() {
 fn a_write_makes_directories_and_follows_the_umask() {
     let dir = directory();
     let path = at(&dir, "a/b/c/file");
-    local::write_atomic(&path, b"content").unwrap();
+    local::write_atomic(&path, b"content", Mode::Buffered).unwrap();
     assert_eq!(fs::read(&path).unwrap(), b"content");
     for (mask, mode) in [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664), (0o027, 0o640)] {
         let path = at(&dir, &format!("mask-{mask:o}"));
         assert!(in_child(|| {
             // SAFETY: changes the mask of the child alone.
             unsafe { libc::umask(mask) };
-            local::write_atomic(&path, b"x").is_ok()
+            local::write_atomic(&path, b"x", Mode::Buffered).is_ok()
         }));
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, mode, "umask {mask:o}");
     }
@@ -207,8 +207,8 @@ fn a_relative_path_without_a_directory_is_written_here() {
     let dir = directory();
     assert!(in_child(|| {
         std::env::set_current_dir(dir.path()).unwrap();
-        local::write_atomic("plain", b"x").is_ok()
-            && local::write_atomic("sub/plain", b"y").is_ok()
+        local::write_atomic("plain", b"x", Mode::Buffered).is_ok()
+            && local::write_atomic("sub/plain", b"y", Mode::Buffered).is_ok()
             && names(local::walk("", true).unwrap()) == set(["plain", "sub/plain"])
             && names(local::directory("", true).unwrap()) == set(["plain", "sub/"])
     }));
@@ -219,16 +219,16 @@ fn a_relative_path_without_a_directory_is_written_here() {
 fn a_reader_sees_the_old_file_or_the_new_one() {
     let dir = directory();
     let path = at(&dir, "file");
-    local::write_atomic(&path, &[b'a'; 50_000]).unwrap();
+    local::write_atomic(&path, &[b'a'; 50_000], Mode::Buffered).unwrap();
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
             for round in 0..40_u8 {
                 let size = 40_000 + 1000 * usize::from(round % 7);
-                local::write_atomic(&path, &vec![b'a' + round % 20; size]).unwrap();
+                local::write_atomic(&path, &vec![b'a' + round % 20; size], Mode::Buffered).unwrap();
             }
         });
         while !writer.is_finished() {
-            let bytes = local::read(&path, 0, None).unwrap();
+            let bytes = local::read(&path, 0, None, Mode::Buffered).unwrap();
             assert!(bytes.len() >= 40_000 && bytes.iter().all(|&byte| byte == bytes[0]), "a mixture");
         }
     });
@@ -241,9 +241,9 @@ fn a_failed_write_leaves_nothing_behind() {
     let target = at(&dir, "sub");
     fs::create_dir(&target).unwrap();
     fs::write(at(&dir, "sub/file"), b"kept").unwrap();
-    assert!(local::write_atomic(&target, b"x").is_err());
-    assert!(matches!(local::write_atomic(&at(&dir, "sub/"), b"x"), Err(StoreError::InvalidUri { .. })));
-    assert!(local::write_atomic(&at(&dir, "sub/file/below"), b"x").is_err());
+    assert!(local::write_atomic(&target, b"x", Mode::Buffered).is_err());
+    assert!(matches!(local::write_atomic(&at(&dir, "sub/"), b"x", Mode::Buffered), Err(StoreError::InvalidUri { .. })));
+    assert!(local::write_atomic(&at(&dir, "sub/file/below"), b"x", Mode::Buffered).is_err());
     assert_eq!(names(local::walk(&at(&dir, ""), false).unwrap()), set(["sub/file"]));
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "temporary files are left");
     assert_eq!(fs::read(at(&dir, "sub/file")).unwrap(), b"kept");
@@ -258,7 +258,7 @@ fn a_killed_writer_leaves_no_half_file_under_any_listed_name() {
         // SAFETY: the child writes files until it is killed and never returns.
         match unsafe { libc::fork() } {
             0 => loop {
-                if local::write_atomic(&path, &data).is_err() {
+                if local::write_atomic(&path, &data, Mode::Buffered).is_err() {
                     // SAFETY: ends the child without the exit handlers of the test harness.
                     unsafe { libc::_exit(1) };
                 }
@@ -290,7 +290,7 @@ fn a_killed_writer_leaves_no_half_file_under_any_listed_name() {
 fn tree() -> TempDir {
     let dir = directory();
     for name in ["b.npz", "a.npz", "sub/c.npz", "sub/deep/d.npz", ".hidden", "sub.npz"] {
-        local::write_atomic(&at(&dir, name), name.as_bytes()).unwrap();
+        local::write_atomic(&at(&dir, name), name.as_bytes(), Mode::Buffered).unwrap();
     }
     fs::create_dir(at(&dir, "nothing")).unwrap();
     dir
@@ -419,11 +419,11 @@ fn a_rewrite_changes_the_tag() {
     let path = at(&dir, "file");
     let mut seen = BTreeSet::new();
     for _ in 0..20 {
-        local::write_atomic(&path, b"same").unwrap();
+        local::write_atomic(&path, b"same", Mode::Buffered).unwrap();
         seen.insert(local::etag(&local::metadata(&path).unwrap()));
         assert_eq!(local::etag(&local::metadata(&path).unwrap()), local::etag(&fs::metadata(&path).unwrap()));
     }
     assert!(seen.len() > 1);
-    local::write_atomic(&path, b"other").unwrap();
+    local::write_atomic(&path, b"other", Mode::Buffered).unwrap();
     assert!(seen.insert(local::etag(&local::metadata(&path).unwrap())));
 }

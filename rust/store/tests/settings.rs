@@ -181,7 +181,7 @@ fn equal_settings_share_one_client() {
     let _turn = environment(&with_keys(&[]));
     let open = |text: &str| match registry::open(&Uri::parse(text).unwrap()).unwrap() {
         registry::Backend::Object(store) => std::sync::Arc::as_ptr(&store).cast::<()>() as usize,
-        registry::Backend::Local => unreachable!("no file"),
+        registry::Backend::Local(_) => unreachable!("no file"),
     };
     assert_eq!(open("s3://bucket/a"), open("s3://bucket/b"));
     assert_ne!(open("s3://bucket/a"), open("s3://other/a"));

@@ -30,7 +30,7 @@ fn texts_and_their_parts() {
     ];
     for (text, scheme, endpoint, bucket, key) in table {
         let uri = Uri::parse(text).unwrap();
-        let expected = Uri { scheme, endpoint: endpoint.map(str::to_owned), bucket: bucket.into(), key: key.into() };
+        let expected = Uri { scheme, authority: endpoint.map(str::to_owned), bucket: bucket.into(), key: key.into() };
         assert_eq!(uri, expected, "{text}");
         assert_eq!(uri.to_string(), if key.is_empty() { uri.root() } else { text.to_owned() });
         assert_eq!(uri.root() + &uri.key, uri.to_string());
@@ -45,7 +45,7 @@ fn texts_that_are_no_uri_say_what_is_wrong() {
         ("", "no scheme"),
         ("/data/a.npz", "file:///path"),
         ("s3:/bucket/k", "no scheme"),
-        ("az://c/k", "unknown scheme \"az\": expected one of file://, memory://, s3://"),
+        ("hdfs://c/k", "unknown scheme \"hdfs\": expected one of file://, direct://, memory://, s3://, gs://, az://"),
         ("S3://bucket/k", "unknown scheme"),
         ("file://", "no path"),
         ("s3://", "no bucket"),

@@ -8,7 +8,8 @@ use futures::future::{Either, select};
 use s3dlio_runtime::budget::Permit;
 use s3dlio_runtime::executor::{self, BoxFuture};
 use s3dlio_runtime::pool;
-use s3dlio_store::{StoreError, local};
+use s3dlio_store::StoreError;
+use s3dlio_store::local::{self, Mode};
 
 use super::Shared;
 use super::slot::Pending;
@@ -29,7 +30,7 @@ type Read = (Pending, Result<Bytes, StoreError>);
 /// Local files that will be read together.
 pub(super) struct FileGroup {
     shared: Arc<Shared>,
-    files: Vec<(Pending, String)>,
+    files: Vec<(Pending, String, Mode)>,
     bytes: u64,
 }
 
@@ -38,10 +39,10 @@ impl FileGroup {
         Self { shared: Arc::clone(shared), files: Vec::new(), bytes: 0 }
     }
 
-    pub(super) fn push(&mut self, pending: Pending, path: String) {
+    pub(super) fn push(&mut self, pending: Pending, path: String, mode: Mode) {
         // A file of unknown size gets a job of its own: its buffer cannot be part of a common one.
         self.bytes += self.shared.source.bytes(pending.index()).unwrap_or(GROUP_BYTES);
-        self.files.push((pending, path));
+        self.files.push((pending, path, mode));
         if self.files.len() >= GROUP_FILES || self.bytes >= GROUP_BYTES {
             self.flush();
         }
@@ -56,7 +57,7 @@ impl FileGroup {
         self.bytes = 0;
         pool::io().run(move || {
             // Dropping the samples of a stopped iteration frees their permits.
-            if files.first().is_some_and(|(pending, _)| !pending.shared().is_cancelled()) {
+            if files.first().is_some_and(|(pending, ..)| !pending.shared().is_cancelled()) {
                 decode(read_group(files));
             }
         });
@@ -64,16 +65,18 @@ impl FileGroup {
 }
 
 /// Reads files of known size into one allocation; each record is a slice of it.
-fn read_group(files: Vec<(Pending, String)>) -> Vec<Read> {
+fn read_group(files: Vec<(Pending, String, Mode)>) -> Vec<Read> {
     let known = |pending: &Pending| pending.shared().source.bytes(pending.index());
-    let total: u64 = files.iter().filter_map(|(pending, _)| known(pending)).sum();
+    let total: u64 = files.iter().filter_map(|(pending, ..)| known(pending)).sum();
     let mut arena = Vec::with_capacity(usize::try_from(total).unwrap_or(0));
     let mut read = Vec::with_capacity(files.len());
-    for (pending, path) in files {
+    for (pending, path, mode) in files {
         let start = arena.len();
         let outcome = match known(&pending) {
-            Some(_) => local::read_onto(&path, &mut arena).map(|length| Place::Arena(start..start + length)),
-            None => local::read(&path, 0, None).map(Place::Own),
+            Some(_) if mode == Mode::Buffered => {
+                local::read_onto(&path, &mut arena).map(|length| Place::Arena(start..start + length))
+            }
+            _ => local::read(&path, 0, None, mode).map(Place::Own),
         };
         if outcome.is_err() {
             arena.truncate(start);

@@ -80,7 +80,7 @@ fn take(budget: &ByteBudget, units: u64, group: &mut FileGroup, urgency: impl Fn
 fn start(shared: &Arc<Shared>, pending: Pending, index: u64, group: &mut FileGroup) -> bool {
     match shared.reader.access(index) {
         Err(error) => pending.fulfil(Err(LoaderError::from(error))),
-        Ok(Access::File(path)) => group.push(pending, path),
+        Ok(Access::File(path, mode)) => group.push(pending, path, mode),
         Ok(Access::Network(read)) => {
             let urgency = || if shared.is_cancelled() { Urgency::Cancel } else { Urgency::Wait };
             let Some(turn) = take(&shared.reads, 1, group, urgency) else { return false };

@@ -11,11 +11,12 @@ use std::fmt::Debug;
 use bytes::Bytes;
 use s3dlio_runtime::executor::BoxFuture;
 use s3dlio_store::StoreError;
+use s3dlio_store::local::Mode;
 
 /// How a record is read: the pipeline sends each kind to other threads.
 pub enum Access {
     /// From a local file; many are read in one job of the reading pool.
-    File(String),
+    File(String, Mode),
     /// From a network store, as a task of the network runtime.
     Network(BoxFuture<Result<Bytes, StoreError>>),
 }
@@ -23,7 +24,7 @@ pub enum Access {
 impl Debug for Access {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::File(path) => write!(f, "File({path})"),
+            Self::File(path, _) => write!(f, "File({path})"),
             Self::Network(_) => f.write_str("Network"),
         }
     }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use s3dlio_store::ops::{self, GetOptions, ListOptions};
 use s3dlio_store::pattern::Pattern;
 use s3dlio_store::registry::{self, Backend};
-use s3dlio_store::{Scheme, StoreError, Uri, Work};
+use s3dlio_store::{StoreError, Uri, Work};
 
 use super::{Access, ObjectTable, RecordReader, RecordSource};
 use crate::error::{LoaderError, Result};
@@ -95,7 +95,7 @@ fn uri(table: &ObjectTable, roots: &[Uri], index: u64) -> s3dlio_store::Result<U
 fn named(uris: &[Uri]) -> ObjectTable {
     let mut table = ObjectTable::default();
     for uri in uris {
-        let meta = (uri.scheme == Scheme::File).then(|| s3dlio_store::local::metadata(&uri.key).ok()).flatten();
+        let meta = (uri.scheme.is_local()).then(|| s3dlio_store::local::metadata(&uri.key).ok()).flatten();
         table.push(&uri.root(), &uri.key, meta.map(|meta| meta.len()));
     }
     table
@@ -133,7 +133,7 @@ fn is_marker(entry: &ops::Entry, sorted: &[ops::Entry]) -> bool {
 }
 
 fn missing(uri: &Uri, text: &str, selected: &str) -> StoreError {
-    let absent = uri.scheme == Scheme::File
+    let absent = uri.scheme.is_local()
         && !text.contains('*')
         && matches!(s3dlio_store::local::metadata(&uri.key), Err(StoreError::NotFound { .. }));
     let detail = if absent {
@@ -186,7 +186,7 @@ impl RecordReader for ObjectReader {
         let uri = uri(&self.table, &self.roots, index)?;
         let root = self.table.place(to_usize(index)).map_or(0, |(root, _)| root);
         match &self.backends[root] {
-            Backend::Local => Ok(Access::File(uri.key)),
+            Backend::Local(mode) => Ok(Access::File(uri.key, *mode)),
             Backend::Object(store) => {
                 let (store, get) = (Arc::clone(store), self.get);
                 let size = self.table.size(to_usize(index));

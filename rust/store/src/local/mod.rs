@@ -15,6 +15,27 @@ use std::os::unix::fs::MetadataExt;
 
 use crate::error::{Result, StoreError};
 
+/// How files are read and written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// Through the page cache.
+    Buffered,
+    /// Past the page cache (`O_DIRECT`).
+    Direct {
+        /// Buffered where the file system refuses `O_DIRECT`, instead of [`StoreError::Unsupported`].
+        fallback: bool,
+    },
+}
+
+impl Mode {
+    fn check(self, path: &str) -> Result<()> {
+        match self {
+            Self::Buffered => Ok(()),
+            Self::Direct { .. } => Err(StoreError::Unsupported { uri: format!("direct://{path}"), detail: "".into() }),
+        }
+    }
+}
+
 /// Metadata of a file or directory; symbolic links are followed.
 ///
 /// # Errors

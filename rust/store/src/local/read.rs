@@ -5,8 +5,9 @@ use std::io;
 
 use bytes::Bytes;
 use rustix::buffer::spare_capacity;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::OFlags;
 
+use super::Mode;
 use crate::error::{Result, StoreError};
 
 fn failed(path: &str, source: &io::Error) -> StoreError {
@@ -14,7 +15,7 @@ fn failed(path: &str, source: &io::Error) -> StoreError {
 }
 
 fn open(path: &str) -> Result<(File, u64)> {
-    let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+    let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, rustix::fs::Mode::empty())
         .map_err(|source| failed(path, &source.into()))?;
     let stat = rustix::fs::fstat(&fd).map_err(|source| failed(path, &source.into()))?;
     if rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir() {
@@ -33,7 +34,8 @@ fn open(path: &str) -> Result<(File, u64)> {
 /// # Errors
 /// [`StoreError::NotFound`], [`StoreError::PermissionDenied`], [`StoreError::Unsupported`] for a directory,
 /// [`StoreError::Length`] when the file shrinks while it is read.
-pub fn read(path: &str, offset: u64, length: Option<u64>) -> Result<Bytes> {
+pub fn read(path: &str, offset: u64, length: Option<u64>, mode: Mode) -> Result<Bytes> {
+    mode.check(path)?;
     let (file, size) = open(path)?;
     let want = size.saturating_sub(offset).min(length.unwrap_or(u64::MAX));
     let mut buffer = Vec::with_capacity(usize::try_from(want).unwrap_or(usize::MAX));

@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use super::Mode;
 use super::walk::TEMPORARY;
 use crate::error::{Result, StoreError};
 
@@ -13,7 +14,8 @@ use crate::error::{Result, StoreError};
 /// # Errors
 /// [`StoreError::PermissionDenied`], [`StoreError::Store`] (disk full and the like); the final name is then as it
 /// was before and the temporary file is gone.
-pub fn write_atomic(path: &str, data: &[u8]) -> Result<()> {
+pub fn write_atomic(path: &str, data: &[u8], mode: Mode) -> Result<()> {
+    mode.check(path)?;
     let failed = |source: std::io::Error| StoreError::io(format!("file://{path}"), &source);
     if path.ends_with('/') {
         return Err(StoreError::InvalidUri { uri: format!("file://{path}"), reason: "names a directory".into() });

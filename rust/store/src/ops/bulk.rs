@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use super::get::{GetOptions, fetch};
 use super::put::upload;
 use crate::error::{Result, StoreError};
+use crate::local::Mode;
 use crate::registry::{self, Backend};
 use crate::work::Work;
 use crate::{Uri, local};
@@ -34,7 +35,7 @@ pub fn get_many(uris: Vec<Uri>, in_flight: usize, options: GetOptions) -> Result
     let total = uris.len();
     for (at, uri) in uris.into_iter().enumerate() {
         match registry::open(&uri)? {
-            Backend::Local => files.push((at, uri.key)),
+            Backend::Local(mode) => files.push((at, uri.key, mode)),
             Backend::Object(store) => objects.push((at, store, uri)),
         }
     }
@@ -88,7 +89,7 @@ struct Reading {
     stop: Arc<AtomicBool>,
 }
 
-fn read_files(files: Vec<(usize, String)>, options: GetOptions) -> Reading {
+fn read_files(files: Vec<(usize, String, Mode)>, options: GetOptions) -> Reading {
     let (done, results) = mpsc::unbounded_channel();
     let stop = Arc::new(AtomicBool::new(false));
     let reading = Reading { results, expected: files.len(), stop: Arc::clone(&stop) };
@@ -115,10 +116,10 @@ fn read_files(files: Vec<(usize, String)>, options: GetOptions) -> Reading {
     reading
 }
 
-fn read_group(group: &[(usize, String)], options: GetOptions) -> Result<Vec<(usize, Bytes)>> {
+fn read_group(group: &[(usize, String, Mode)], options: GetOptions) -> Result<Vec<(usize, Bytes)>> {
     let mut bytes_read = 0;
-    let read = |(at, path): &(usize, String)| {
-        let bytes = local::read(path, options.offset, options.length)?;
+    let read = |(at, path, mode): &(usize, String, Mode)| {
+        let bytes = local::read(path, options.offset, options.length, *mode)?;
         bytes_read += bytes.len() as u64;
         Ok((*at, bytes))
     };

@@ -28,7 +28,7 @@ pub fn delete(uri: &Uri, recursive: bool) -> Result<Work<()>> {
     }
     let uri = uri.clone();
     Ok(match backend {
-        Backend::Local => Work::here(move || {
+        Backend::Local(_) => Work::here(move || {
             stats::add(Counter::DeleteRequests, 1);
             if recursive { local::remove_tree(&uri.key) } else { local::remove(&uri.key) }
         }),

@@ -43,10 +43,10 @@ impl Default for GetOptions {
 /// At once: a URI or settings that cannot work. From the work: what [`StoreError`] lists.
 pub fn get(uri: &Uri, options: GetOptions) -> Result<Work<Bytes>> {
     match registry::open(uri)? {
-        Backend::Local => {
+        Backend::Local(mode) => {
             let path = uri.key.clone();
             Ok(Work::here(move || {
-                let bytes = local::read(&path, options.offset, options.length)?;
+                let bytes = local::read(&path, options.offset, options.length, mode)?;
                 count(bytes.len() as u64);
                 Ok(bytes)
             }))

@@ -80,7 +80,7 @@ pub fn list(uri: &Uri, options: ListOptions) -> Result<Lister> {
     }
     let base = if uri.is_directory() { uri.key.clone() } else { format!("{}/", uri.key) };
     let (store, source) = match backend {
-        Backend::Local => (None, Source::Files { recursive: options.recursive, sizes: options.sizes }),
+        Backend::Local(_) => (None, Source::Files { recursive: options.recursive, sizes: options.sizes }),
         Backend::Object(store) if options.recursive => {
             let pages = recursive(&store, &uri)?;
             (Some(store), Source::Pages(pages))

@@ -6,6 +6,7 @@ use s3dlio_runtime::stats::{self, Counter};
 use tokio::task::JoinSet;
 
 use crate::error::{Result, StoreError};
+use crate::local::Mode;
 use crate::registry::{self, Backend};
 use crate::work::{Work, on_pool};
 use crate::{Uri, local};
@@ -25,16 +26,16 @@ const PARTS_IN_FLIGHT: usize = 8;
 /// At once: a URI or settings that cannot work. From the work: what [`StoreError`] lists.
 pub fn put(uri: &Uri, data: Bytes) -> Result<Work<()>> {
     match registry::open(uri)? {
-        Backend::Local => {
+        Backend::Local(mode) => {
             let path = uri.key.clone();
-            Ok(Work::here(move || write(&path, &data)))
+            Ok(Work::here(move || write(&path, &data, mode)))
         }
         backend @ Backend::Object(_) => Ok(Work::network(upload(backend, uri.clone(), data))),
     }
 }
 
-fn write(path: &str, data: &[u8]) -> Result<()> {
-    local::write_atomic(path, data)?;
+fn write(path: &str, data: &[u8], mode: Mode) -> Result<()> {
+    local::write_atomic(path, data, mode)?;
     stats::add(Counter::PutRequests, 1);
     stats::add(Counter::PutBytes, data.len() as u64);
     Ok(())
@@ -42,7 +43,7 @@ fn write(path: &str, data: &[u8]) -> Result<()> {
 
 pub(super) async fn upload(backend: Backend, uri: Uri, data: Bytes) -> Result<()> {
     let store = match backend {
-        Backend::Local => return on_pool(move || write(&uri.key, &data)).await,
+        Backend::Local(mode) => return on_pool(move || write(&uri.key, &data, mode)).await,
         Backend::Object(store) => store,
     };
     if uri.is_directory() {

@@ -46,7 +46,7 @@ pub fn stat(uri: &Uri) -> Result<Work<Stat>> {
     let backend = registry::open(uri)?;
     let uri = uri.clone();
     Ok(match backend {
-        Backend::Local => Work::here(move || stat_file(&uri)),
+        Backend::Local(_) => Work::here(move || stat_file(&uri)),
         Backend::Object(store) => Work::network(async move { head(&*store, &uri).await }),
     })
 }
@@ -113,7 +113,7 @@ pub fn exists(uri: &Uri) -> Result<Work<bool>> {
     let backend = registry::open(uri)?;
     let uri = uri.clone();
     Ok(match backend {
-        Backend::Local => Work::here(move || found(local::metadata(&uri.key).map(|_| ()))),
+        Backend::Local(_) => Work::here(move || found(local::metadata(&uri.key).map(|_| ()))),
         Backend::Object(store) if uri.is_directory() => Work::network(async move {
             stats::add(Counter::ListRequests, 1);
             let first = store.list(Some(&uri.object_path()?)).next().await;
