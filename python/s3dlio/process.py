@@ -20,6 +20,6 @@ def stats() -> dict[str, int]:
     """Return the counters of this process: requests and bytes by verb, on all stores together.
 
     Keys: ``get_requests``, ``get_bytes``, ``put_requests``, ``put_bytes``, ``list_requests``, ``head_requests``,
-    ``delete_requests``. A forked child goes on from its parent's values.
+    ``delete_requests``, ``retries``. A forked child goes on from its parent's values.
     """
     return _s3dlio.counters()

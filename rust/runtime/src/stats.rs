@@ -23,10 +23,12 @@ pub enum Counter {
     HeadRequests,
     /// Requests that removed objects.
     DeleteRequests,
+    /// Requests that failed in a way that is tried again: no connection, a broken one, 408, 429 and 5xx.
+    Retries,
 }
 
 /// Counters and the names they are reported under.
-pub const COUNTERS: [(Counter, &str); 7] = [
+pub const COUNTERS: [(Counter, &str); 8] = [
     (Counter::GetRequests, "get_requests"),
     (Counter::GetBytes, "get_bytes"),
     (Counter::PutRequests, "put_requests"),
@@ -34,6 +36,7 @@ pub const COUNTERS: [(Counter, &str); 7] = [
     (Counter::ListRequests, "list_requests"),
     (Counter::HeadRequests, "head_requests"),
     (Counter::DeleteRequests, "delete_requests"),
+    (Counter::Retries, "retries"),
 ];
 
 /// Operations as they are counted and logged.

@@ -45,6 +45,24 @@ pub fn open(uri: &Uri) -> Result<Backend> {
     }
 }
 
+/// The store behind `uri` as the common trait, and the object's place in it: for verbs that need no fast path of their
+/// own for local files.
+///
+/// # Errors
+/// As [`open`]; [`StoreError::InvalidUri`] for keys that the trait cannot address.
+pub fn object_store(uri: &Uri) -> Result<(Arc<dyn ObjectStore>, object_store::path::Path)> {
+    match open(uri)? {
+        Backend::Object(store) => Ok((store, uri.object_path()?)),
+        Backend::Local(_) => {
+            let failed = |reason: String| StoreError::InvalidUri { uri: uri.to_string(), reason };
+            let path = std::path::absolute(&uri.key).map_err(|source| StoreError::io(uri.to_string(), &source))?;
+            let path =
+                object_store::path::Path::from_absolute_path(path).map_err(|source| failed(source.to_string()))?;
+            Ok((Arc::new(object_store::local::LocalFileSystem::new()), path))
+        }
+    }
+}
+
 fn s3(uri: &Uri) -> Result<Arc<dyn ObjectStore>> {
     let settings = S3::resolve(uri)?;
     let clients = CLIENTS.get_or_init(Clients::default);
