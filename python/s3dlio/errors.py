@@ -15,6 +15,7 @@ __all__ = [
     "InvalidUriError",
     "NotFoundError",
     "PermissionDeniedError",
+    "PreconditionError",
     "S3dlioError",
     "StateMismatchError",
     "StoreError",
@@ -48,6 +49,10 @@ class NotFoundError(S3dlioError, FileNotFoundError):
 
 class AlreadyExistsError(S3dlioError, FileExistsError):
     """The object exists and was not to be replaced."""
+
+
+class PreconditionError(S3dlioError):
+    """The object is not the one that a condition asked for."""
 
 
 class PermissionDeniedError(S3dlioError, PermissionError):

@@ -1,4 +1,4 @@
-"""Storage verbs over ``file://``, ``memory://`` and ``s3://``.
+"""Verbs about one object, over every kind of store.
 
 Each verb has an ``_async`` twin, a coroutine. URIs are taken literally: no percent-decoding. Settings of the network
 stores come from the environment at each call; docs/environment.md lists them.
@@ -6,12 +6,12 @@ stores come from the environment at each call; docs/environment.md lists them.
 
 from __future__ import annotations
 
-import operator
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TypedDict
 
 from s3dlio import _s3dlio, aio
+from s3dlio.arguments import at_least
 from s3dlio.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,29 +23,28 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ObjectStat",
+    "create_bucket",
+    "create_bucket_async",
     "delete",
     "delete_async",
+    "delete_bucket",
+    "delete_bucket_async",
     "exists",
     "exists_async",
     "get",
     "get_async",
-    "get_many",
-    "get_many_async",
     "get_range",
     "get_range_async",
     "list",
     "list_async",
     "list_iter",
-    "put",
-    "put_async",
+    "mkdir",
+    "mkdir_async",
     "put_bytes",
     "put_bytes_async",
-    "put_many",
-    "put_many_async",
+    "put_operation",
     "stat",
     "stat_async",
-    "stat_many",
-    "stat_many_async",
 ]
 
 
@@ -70,43 +69,36 @@ class ObjectStat(TypedDict):
     metadata: dict[str, str]
 
 
-def _at_least(option: str, value: int, least: int) -> int:
-    try:
-        # NumPy's integers count as well: offsets often come out of an index array.
-        number = operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or isinstance(value, bool):
-        message = f"option `{option}`: found {value!r}, expected an integer"
-        raise TypeError(message)
-    if number < least:
-        message = f"option `{option}`: found {number}, expected an integer of at least {least}"
-        raise ConfigError(message)
-    return number
+def _get(
+    uri: str, offset: int | None, length: int | None, direct_fallback: bool | None = None
+) -> _s3dlio.Operation[BytesView]:
+    start = 0 if offset is None else at_least("offset", offset, 0)
+    return _s3dlio.get(uri, start, None if length is None else at_least("length", length, 0), direct_fallback)
 
 
-def _get(uri: str, offset: int | None, length: int | None) -> _s3dlio.Operation[BytesView]:
-    start = 0 if offset is None else _at_least("offset", offset, 0)
-    return _s3dlio.get(uri, start, None if length is None else _at_least("length", length, 0))
-
-
-def get(uri: str, *, offset: int | None = None, length: int | None = None) -> BytesView:
+def get(
+    uri: str, *, offset: int | None = None, length: int | None = None, direct_fallback: bool | None = None
+) -> BytesView:
     """Read an object, or ``length`` bytes of it from ``offset``.
 
     A range that passes the end is cut there; one that begins behind the end gives no bytes. Objects above 16 MiB come
-    as parallel range requests into one buffer.
+    as parallel range requests into one buffer. Where a file system refuses ``direct://``, ``direct_fallback=True``
+    reads through the page cache; ``None`` means what ``S3DLIO_DIRECT_FALLBACK`` says.
 
     Raises:
         NotFoundError: There is no such object.
+        UnsupportedError: It is a directory, or its file system refuses ``direct://``.
         ConfigError: ``offset`` or ``length`` is negative.
         PermissionDeniedError, StoreTimeoutError, StoreError: The store refused, was silent, or failed.
     """
-    return _get(uri, offset, length).wait()
+    return _get(uri, offset, length, direct_fallback).wait()
 
 
-async def get_async(uri: str, *, offset: int | None = None, length: int | None = None) -> BytesView:
+async def get_async(
+    uri: str, *, offset: int | None = None, length: int | None = None, direct_fallback: bool | None = None
+) -> BytesView:
     """As :func:`get`."""
-    return await aio.result(_get(uri, offset, length))
+    return await aio.result(_get(uri, offset, length, direct_fallback))
 
 
 def get_range(uri: str, offset: int, length: int | None = None) -> BytesView:
@@ -119,77 +111,57 @@ async def get_range_async(uri: str, offset: int, length: int | None = None) -> B
     return await aio.result(_get(uri, offset, length))
 
 
-def _in_flight(max_in_flight: int, workers: int | None, concurrency: int | None) -> int:
-    for option, value in (("workers", workers), ("concurrency", concurrency)):
-        if value is not None:
-            return _at_least(option, value, 1)
-    return _at_least("max_in_flight", max_in_flight, 1)
-
-
-def get_many(
-    uris: Sequence[str], max_in_flight: int = 64, *, workers: int | None = None, concurrency: int | None = None
-) -> builtins.list[tuple[str, BytesView]]:
-    """Read many objects; returns ``(uri, bytes)`` pairs in the order of ``uris``.
-
-    URIs may repeat and mix schemes. ``max_in_flight`` (also spelt ``workers`` or ``concurrency``) bounds the network
-    requests at any moment; local files are read by the reading threads. The first failure ends the call.
-
-    Raises:
-        ConfigError: The bound is below 1.
-        NotFoundError, PermissionDeniedError, StoreTimeoutError, StoreError: As :func:`get`, naming the URI.
-    """
-    return _s3dlio.get_many([*uris], _in_flight(max_in_flight, workers, concurrency)).wait()
-
-
-async def get_many_async(
-    uris: Sequence[str], max_in_flight: int = 64, *, workers: int | None = None, concurrency: int | None = None
-) -> builtins.list[tuple[str, BytesView]]:
-    """As :func:`get_many`."""
-    return await aio.result(_s3dlio.get_many([*uris], _in_flight(max_in_flight, workers, concurrency)))
-
-
-def put(uri: str, data: Buffer) -> None:
+def put_bytes(
+    uri: str,
+    data: Buffer,
+    *,
+    create_only: bool = False,
+    if_match: str | None = None,
+    direct_fallback: bool | None = None,
+) -> None:
     """Write an object; a reader sees the old object or the whole new one.
 
-    ``data`` is any contiguous buffer (``bytes``, ``bytearray``, ``memoryview``, an array) and must not change during
-    the call. Local files are written under a temporary name, synced and renamed; directories are made.
+    Args:
+        uri: Where to.
+        data: Any contiguous buffer (``bytes``, ``bytearray``, ``memoryview``, an array); it must not change during the
+            call.
+        create_only: Refuse to replace an object.
+        if_match: Replace only the object with this entity tag, as :func:`stat` tells it.
+        direct_fallback: As in :func:`get`.
+
+    Local files are written under a temporary name, synced and renamed; directories are made.
 
     Raises:
+        AlreadyExistsError: There is an object, and ``create_only`` is set.
+        PreconditionError: The object is not the one of ``if_match``.
         InvalidUriError: The text has no known scheme, or names a directory.
         TypeError: ``data`` has no buffer.
+        UnsupportedError: The store or file system cannot do it this way.
         PermissionDeniedError, StoreTimeoutError, StoreError: The store refused, was silent, or failed.
     """
-    _s3dlio.put(uri, data).wait()
+    put_operation(uri, data, create_only, if_match, direct_fallback).wait()
 
 
-async def put_async(uri: str, data: Buffer) -> None:
-    """As :func:`put`."""
-    await aio.result(_s3dlio.put(uri, data))
+async def put_bytes_async(
+    uri: str,
+    data: Buffer,
+    *,
+    create_only: bool = False,
+    if_match: str | None = None,
+    direct_fallback: bool | None = None,
+) -> None:
+    """As :func:`put_bytes`."""
+    await aio.result(put_operation(uri, data, create_only, if_match, direct_fallback))
 
 
-def put_bytes(uri: str, data: Buffer) -> None:
-    """As :func:`put`."""
-    _s3dlio.put(uri, data).wait()
-
-
-async def put_bytes_async(uri: str, data: Buffer) -> None:
-    """As :func:`put`."""
-    await aio.result(_s3dlio.put(uri, data))
-
-
-def put_many(items: Iterable[tuple[str, Buffer]], max_in_flight: int = 64) -> None:
-    """Write many objects, ``max_in_flight`` at a time; the first failure ends the call.
-
-    Raises:
-        ConfigError: The bound is below 1.
-        InvalidUriError, TypeError, PermissionDeniedError, StoreTimeoutError, StoreError: As :func:`put`.
-    """
-    _s3dlio.put_many([*items], _at_least("max_in_flight", max_in_flight, 1)).wait()
-
-
-async def put_many_async(items: Iterable[tuple[str, Buffer]], max_in_flight: int = 64) -> None:
-    """As :func:`put_many`."""
-    await aio.result(_s3dlio.put_many([*items], _at_least("max_in_flight", max_in_flight, 1)))
+def put_operation(
+    uri: str, data: Buffer, create_only: bool, if_match: str | None, direct_fallback: bool | None
+) -> _s3dlio.Operation[None]:
+    """Begin what :func:`put_bytes` does."""
+    if create_only and if_match is not None:
+        message = "options `create_only` and `if_match`: found both, expected one (an object cannot be new and replaced)"
+        raise ConfigError(message)
+    return _s3dlio.put(uri, data, create_only, if_match, direct_fallback)
 
 
 # How the flags of a compiled pattern stand in its text.
@@ -263,33 +235,6 @@ async def stat_async(uri: str) -> ObjectStat:
     return await aio.result(_s3dlio.stat(uri))
 
 
-async def stat_many_async(uris: Sequence[str], max_in_flight: int = 64) -> builtins.list[ObjectStat]:
-    """Metadata of many objects in the order of ``uris``, ``max_in_flight`` at a time; see :func:`stat`."""
-    import asyncio  # noqa: PLC0415 - 20 ms of import time that only asynchronous programs should pay
-
-    turns = asyncio.Semaphore(_at_least("max_in_flight", max_in_flight, 1))
-
-    async def one(uri: str) -> ObjectStat:
-        async with turns:
-            return await stat_async(uri)
-
-    return await asyncio.gather(*(one(uri) for uri in uris))
-
-
-def stat_many(uris: Sequence[str], max_in_flight: int = 64) -> builtins.list[ObjectStat]:
-    """As :func:`stat_many_async`, from code that does not await."""
-    import asyncio  # noqa: PLC0415 - see above
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - see above
-
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(stat_many_async(uris, max_in_flight))
-    # The cells of a notebook run inside a loop, and a thread has only one.
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, stat_many_async(uris, max_in_flight)).result()
-
-
 def exists(uri: str) -> bool:
     """Whether an object exists; with a trailing slash, whether anything exists below it.
 
@@ -304,18 +249,82 @@ async def exists_async(uri: str) -> bool:
     return await aio.result(_s3dlio.exists(uri))
 
 
-def delete(uri: str, recursive: bool = False) -> None:
-    """Remove an object; with ``recursive=True`` also everything below ``uri/``.
+def _delete(uris: str | Sequence[str], recursive: bool) -> _s3dlio.Operation[None]:
+    if isinstance(uris, str):
+        return _s3dlio.delete(uris, recursive)
+    if recursive:
+        message = "option `recursive`: found a list of URIs, expected one URI (delete prefixes one after another)"
+        raise ConfigError(message)
+    return _s3dlio.delete_many([*uris])
 
-    The key is exact (``foo`` never touches ``foobar``). What is not there counts as removed.
+
+def delete(uri: str | Sequence[str], recursive: bool = False) -> None:
+    """Remove an object, or a list of them; with ``recursive=True`` one object and everything below ``uri/``.
+
+    The key is exact (``foo`` never touches ``foobar``). What is not there counts as removed. A list is removed in the
+    largest batches that the store takes; one that fails does not keep the others, and the first failure is raised.
 
     Raises:
         UnsupportedError: ``uri`` is a directory and ``recursive`` is not set.
         PermissionDeniedError, StoreTimeoutError, StoreError: The store refused, was silent, or failed.
     """
-    _s3dlio.delete(uri, recursive).wait()
+    _delete(uri, recursive).wait()
 
 
-async def delete_async(uri: str, recursive: bool = False) -> None:
+async def delete_async(uri: str | Sequence[str], recursive: bool = False) -> None:
     """As :func:`delete`."""
-    await aio.result(_s3dlio.delete(uri, recursive))
+    await aio.result(_delete(uri, recursive))
+
+
+def _bucket(name_or_uri: str) -> str:
+    """Return a URI: a bare name means a bucket of S3."""
+    return name_or_uri if "://" in name_or_uri else f"s3://{name_or_uri.strip('/')}"
+
+
+def create_bucket(name: str) -> None:
+    """Create a bucket (``my-bucket`` or ``s3://my-bucket``), a container, or for local URIs a directory.
+
+    One that is there already, and belongs to the caller, is no error. A key behind the bucket is passed over.
+
+    Raises:
+        UnsupportedError: The store has no such request.
+        PermissionDeniedError, AlreadyExistsError, StoreTimeoutError, StoreError: The store refused, was silent, or
+            failed.
+    """
+    _s3dlio.create_bucket(_bucket(name)).wait()
+
+
+async def create_bucket_async(name: str) -> None:
+    """As :func:`create_bucket`."""
+    await aio.result(_s3dlio.create_bucket(_bucket(name)))
+
+
+def delete_bucket(name: str) -> None:
+    """Remove an empty bucket, container, or for local URIs an empty directory.
+
+    Raises:
+        NotFoundError: There is none.
+        PermissionDeniedError, StoreTimeoutError, StoreError: The store refused (it is not empty), was silent, or
+            failed.
+    """
+    _s3dlio.delete_bucket(_bucket(name)).wait()
+
+
+async def delete_bucket_async(name: str) -> None:
+    """As :func:`delete_bucket`."""
+    await aio.result(_s3dlio.delete_bucket(_bucket(name)))
+
+
+def mkdir(uri: str) -> None:
+    """Make a local directory and those above it; does nothing in a network store, which has none.
+
+    Raises:
+        AlreadyExistsError: A file has the name.
+        PermissionDeniedError, StoreError: The file system refused or failed.
+    """
+    _s3dlio.make_directory(uri).wait()
+
+
+async def mkdir_async(uri: str) -> None:
+    """As :func:`mkdir`."""
+    await aio.result(_s3dlio.make_directory(uri))

@@ -6,6 +6,8 @@
 //!
 //! - [`npy`]: one array, as written by `numpy.save`.
 //! - [`npz`]: a ZIP archive of such arrays, as written by `numpy.savez` and `numpy.savez_compressed`.
+//! - [`tfrecord`]: records with checksums, as TensorFlow writes them.
+//! - [`generate`]: content for benchmarks.
 //! - [`error`]: the one error type, with a variant for each way in which a file can be wrong.
 //!
 //! Input is taken to be hostile: every length is checked against the bytes at hand before it is used, and no
@@ -15,8 +17,10 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod error;
+pub mod generate;
 pub mod npy;
 pub mod npz;
+pub mod tfrecord;
 
 pub use error::{FormatError, Result};
 pub use npy::Array;

@@ -73,6 +73,7 @@ fn store_class(error: &StoreError) -> &'static str {
         StoreError::Config { .. } => "ConfigError",
         StoreError::NotFound { .. } => "NotFoundError",
         StoreError::AlreadyExists { .. } => "AlreadyExistsError",
+        StoreError::Precondition { .. } => "PreconditionError",
         StoreError::PermissionDenied { .. } => "PermissionDeniedError",
         StoreError::Timeout { .. } => "StoreTimeoutError",
         StoreError::Unsupported { .. } => "UnsupportedError",

@@ -4,9 +4,11 @@
 
 mod arrays;
 mod buffer;
+mod bulk;
 mod bytes_view;
 mod completions;
 mod errors;
+mod listing;
 mod loader;
 mod objects;
 mod operation;
@@ -22,11 +24,12 @@ fn _s3dlio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<bytes_view::BytesView>()?;
     module.add_class::<operation::Operation>()?;
     module.add_class::<completions::Completions>()?;
-    module.add_class::<verbs::Listing>()?;
+    module.add_class::<listing::Listing>()?;
     module.add_class::<objects::Objects>()?;
     module.add_class::<loader::Loader>()?;
     module.add_class::<loader::BatchIter>()?;
     verbs::register(module)?;
+    bulk::register(module)?;
     arrays::register(module)?;
     loader::register(module)?;
     process::register(module)

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 use s3dlio_runtime::executor::{self, BoxFuture};
+use s3dlio_store::work::Step;
 use s3dlio_store::{StoreError, Work};
 
 use crate::buffer;
@@ -60,7 +61,11 @@ impl Operation {
     /// Runs the operation to its end, with the interpreter released; Ctrl-C breaks it off.
     fn wait(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let outcome = match self.take()? {
-            Work::Here(job) => py.detach(job),
+            Work::Here(job) => match py.detach(job) {
+                Ok(Step::Done(outcome)) => Ok(outcome),
+                Ok(Step::Later(rest)) => drive(py, rest)?,
+                Err(error) => Err(error),
+            },
             Work::Network(future) => drive(py, future)?,
         };
         // The work has let go of what its caller lent; give it back before the caller reuses it.

@@ -6,11 +6,13 @@
 
 pub mod error;
 pub mod local;
+pub mod naming;
 pub mod observe;
 pub mod ops;
 pub mod pattern;
 pub mod registry;
 pub mod settings;
+pub mod size_cache;
 pub mod uri;
 pub mod work;
 

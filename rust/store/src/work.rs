@@ -12,14 +12,30 @@ use crate::error::Result;
 /// released and drives [`Work::Network`] in slices between signal checks; an async one spawns either.
 pub enum Work<T> {
     /// Short local work: cheaper on the calling thread than the hop to another one.
-    Here(Box<dyn FnOnce() -> Result<T> + Send + 'static>),
+    Here(Job<T>),
     /// Work that waits: for the network, or for the reading pool.
     Network(BoxFuture<Result<T>>),
+}
+
+/// Work for the calling thread.
+pub type Job<T> = Box<dyn FnOnce() -> Result<Step<T>> + Send + 'static>;
+
+/// How far work on the calling thread came.
+pub enum Step<T> {
+    /// To its end.
+    Done(T),
+    /// It found that it would take long: the rest waits elsewhere, and its caller can give up.
+    Later(BoxFuture<Result<T>>),
 }
 
 impl<T: Send + 'static> Work<T> {
     /// Local work.
     pub fn here(job: impl FnOnce() -> Result<T> + Send + 'static) -> Self {
+        Self::Here(Box::new(move || job().map(Step::Done)))
+    }
+
+    /// Local work that may find itself too long for the calling thread.
+    pub fn stepped(job: impl FnOnce() -> Result<Step<T>> + Send + 'static) -> Self {
         Self::Here(Box::new(job))
     }
 
@@ -35,9 +51,19 @@ impl<T: Send + 'static> Work<T> {
 
     /// The same work with its result passed through `convert`, on whatever thread the work ends.
     pub fn map<U: Send + 'static>(self, convert: impl FnOnce(T) -> U + Send + 'static) -> Work<U> {
+        self.and_then(move |value| Ok(convert(value)))
+    }
+
+    /// As [`map`](Self::map), where the conversion can fail.
+    pub fn and_then<U: Send + 'static>(self, convert: impl FnOnce(T) -> Result<U> + Send + 'static) -> Work<U> {
         match self {
-            Self::Here(job) => Work::here(move || job().map(convert)),
-            Self::Network(future) => Work::network(async move { future.await.map(convert) }),
+            Self::Here(job) => Work::stepped(move || {
+                Ok(match job()? {
+                    Step::Done(value) => Step::Done(convert(value)?),
+                    Step::Later(rest) => Step::Later(Box::pin(async move { convert(rest.await?) })),
+                })
+            }),
+            Self::Network(future) => Work::network(async move { convert(future.await?) }),
         }
     }
 
@@ -47,7 +73,10 @@ impl<T: Send + 'static> Work<T> {
     /// Those of the operation.
     pub fn wait(self) -> Result<T> {
         match self {
-            Self::Here(job) => job(),
+            Self::Here(job) => match job()? {
+                Step::Done(value) => Ok(value),
+                Step::Later(rest) => s3dlio_runtime::executor::handle()?.block_on(rest),
+            },
             Self::Network(future) => s3dlio_runtime::executor::handle()?.block_on(future),
         }
     }
@@ -56,7 +85,12 @@ impl<T: Send + 'static> Work<T> {
     pub fn into_future(self) -> BoxFuture<Result<T>> {
         match self {
             Self::Network(future) => future,
-            Self::Here(job) => Box::pin(on_pool(job)),
+            Self::Here(job) => Box::pin(async move {
+                match on_pool(job).await? {
+                    Step::Done(value) => Ok(value),
+                    Step::Later(rest) => rest.await,
+                }
+            }),
         }
     }
 }

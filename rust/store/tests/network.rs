@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::{Request, Server, content, reply, run, serve, silence, timed, within};
+use s3dlio_store::local::Create;
 use s3dlio_store::ops::{self, GetOptions, ListOptions, Lister};
 use s3dlio_store::{StoreError, Uri};
 
@@ -71,7 +72,7 @@ fn a_server_that_says_nothing_times_out() {
             "get" => whole(&uri).map(|_| ()),
             "range" => get(&uri, GetOptions { offset: 1, ..GetOptions::default() }).map(|_| ()),
             "stat" => within(OPERATION + SLACK, ops::stat(&uri)).map(|_| ()),
-            "put" => within(OPERATION + SLACK, ops::put(&uri, Bytes::from_static(b"x"))),
+            "put" => within(OPERATION + SLACK, ops::put(&uri, Bytes::from_static(b"x"), Create::Overwrite)).map(|_| ()),
             _ => within(OPERATION + SLACK, ops::list(&uri, ListOptions::default()).map(Lister::all)).map(|_| ()),
         });
         let error = result.unwrap_err();
@@ -254,7 +255,7 @@ fn refusals_keep_their_meaning() {
         check("get", whole(&uri).unwrap_err());
         check("range", get(&uri, GetOptions { offset: 2, ..GetOptions::default() }).unwrap_err());
         check("stat", run(ops::stat(&uri)).unwrap_err());
-        check("put", run(ops::put(&uri, Bytes::new())).unwrap_err());
+        check("put", run(ops::put(&uri, Bytes::new(), Create::Overwrite)).unwrap_err());
         check("list", run(ops::list(&uri, ListOptions::default()).map(Lister::all)).unwrap_err());
         match run(ops::exists(&uri)) {
             Ok(there) => assert!(!there && status == 404),
@@ -305,7 +306,7 @@ fn keys_are_sent_so_that_the_server_reads_them_literally() {
 #[test]
 fn a_put_is_repeated_until_it_is_taken() {
     let server = server(|_, number| if number == 0 { reply(503, "") } else { reply(200, "").with("ETag", "\"t\"") });
-    run(ops::put(&server.uri("bucket/key"), Bytes::from(content(1000, 9)))).unwrap();
+    run(ops::put(&server.uri("bucket/key"), Bytes::from(content(1000, 9)), Create::Overwrite)).unwrap();
     let requests = server.requests();
     assert_eq!(requests.len(), 2);
     assert!(requests.iter().all(|request| request.method == "PUT" && request.body == content(1000, 9)));
@@ -342,7 +343,7 @@ fn upload_server(fails: Option<&'static str>) -> (Server, Parts) {
 fn a_large_put_goes_in_parts_and_is_then_complete() {
     let (server, parts) = upload_server(None);
     let data = Bytes::from(content((64 << 20) + 77, 10));
-    within(Duration::from_secs(60), ops::put(&server.uri("bucket/key"), data.clone())).unwrap();
+    within(Duration::from_secs(60), ops::put(&server.uri("bucket/key"), data.clone(), Create::Overwrite)).unwrap();
     assert!(parts.lock().unwrap().values().flatten().copied().eq(data.iter().copied()));
     let last = server.requests().pop().unwrap();
     assert_eq!((last.method.as_str(), last.query()), ("POST", "uploadId=up"));
@@ -354,7 +355,8 @@ fn a_large_put_goes_in_parts_and_is_then_complete() {
 fn a_failed_large_put_is_cleaned_up() {
     let (server, _) = upload_server(Some("3"));
     let data = Bytes::from(vec![1; (64 << 20) + 77]);
-    let error = within(Duration::from_secs(60), ops::put(&server.uri("bucket/key"), data)).unwrap_err();
+    let error =
+        within(Duration::from_secs(60), ops::put(&server.uri("bucket/key"), data, Create::Overwrite)).unwrap_err();
     assert!(matches!(error, StoreError::PermissionDenied { .. }), "{error:?}");
     let requests = server.requests();
     assert!(requests.iter().any(|request| request.method == "DELETE" && request.query() == "uploadId=up"));

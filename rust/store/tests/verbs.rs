@@ -9,6 +9,7 @@ use std::os::unix::fs::symlink;
 
 use bytes::Bytes;
 use common::{content, run};
+use s3dlio_store::local::Create;
 use s3dlio_store::ops::{self, Entry, GetOptions, ListOptions, Lister};
 use s3dlio_store::pattern::Pattern;
 use s3dlio_store::{Result, StoreError, Uri};
@@ -19,7 +20,7 @@ fn uri(text: &str) -> Uri {
 }
 
 fn put(text: &str, data: &[u8]) {
-    run(ops::put(&uri(text), Bytes::copy_from_slice(data))).unwrap();
+    run(ops::put(&uri(text), Bytes::copy_from_slice(data), Create::Overwrite)).unwrap();
 }
 
 fn get(text: &str, options: GetOptions) -> Result<Bytes> {
@@ -157,7 +158,10 @@ fn directories_are_no_objects() {
         put(&format!("{base}d/x"), b"x");
         put(&format!("{base}plain"), b"x");
         let name = format!("{base}d/");
-        assert!(matches!(run(ops::put(&uri(&name), Bytes::new())), Err(StoreError::InvalidUri { .. })), "{base}");
+        assert!(
+            matches!(run(ops::put(&uri(&name), Bytes::new(), Create::Overwrite)), Err(StoreError::InvalidUri { .. })),
+            "{base}"
+        );
         assert!(matches!(whole(&name), Err(StoreError::Unsupported { .. })), "{base}");
         assert!(matches!(run(ops::stat(&uri(&name))), Err(StoreError::Unsupported { .. })), "{base}");
         assert!(matches!(ops::delete(&uri(&name), false), Err(StoreError::Unsupported { .. })), "{base}");

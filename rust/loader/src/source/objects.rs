@@ -116,10 +116,7 @@ fn discover_prefix(text: &str, pattern: Option<&str>) -> Result<Work<ObjectTable
         }
         if table.is_empty() { Err(missing()) } else { Ok(table) }
     };
-    Ok(match lister.all() {
-        Work::Here(job) => Work::here(move || collect(job()?)),
-        Work::Network(future) => Work::network(async move { collect(future.await?) }),
-    })
+    Ok(lister.all().and_then(collect))
 }
 
 /// Whether an entry is the empty object by which other tools mark a directory. Its key ends in a slash, which the

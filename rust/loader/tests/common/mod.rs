@@ -14,6 +14,7 @@ use s3dlio_loader::decode::Sample;
 use s3dlio_loader::pipeline::{BatchIter, Next};
 use s3dlio_loader::source::{Access, ObjectSource, RecordReader, RecordSource, Selection};
 use s3dlio_loader::{Loader, LoaderError, LoaderOptions, Result};
+use s3dlio_store::local::Create;
 use s3dlio_store::ops::{self, GetOptions};
 use s3dlio_store::{StoreError, Uri};
 
@@ -25,7 +26,7 @@ pub fn content(index: u64, length: usize) -> Vec<u8> {
 }
 
 pub fn put(uri: &str, data: &[u8]) {
-    ops::put(&Uri::parse(uri).unwrap(), Bytes::copy_from_slice(data)).unwrap().wait().unwrap();
+    ops::put(&Uri::parse(uri).unwrap(), Bytes::copy_from_slice(data), Create::Overwrite).unwrap().wait().unwrap();
 }
 
 /// Writes records `base/0000`, `base/0001`, .. and gives their URIs.

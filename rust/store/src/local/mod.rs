@@ -8,7 +8,7 @@ mod write;
 
 pub use read::{read, read_onto};
 pub use walk::{Found, directory, is_temporary, walk};
-pub use write::{remove, remove_tree, write_atomic};
+pub use write::{Create, remove, remove_tree, write, write_atomic};
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;

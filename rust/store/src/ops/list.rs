@@ -11,6 +11,7 @@ use s3dlio_runtime::stats::{self, Counter};
 
 use super::stat;
 use crate::error::{Result, StoreError};
+use crate::observe::{self, Span, Verb};
 use crate::pattern::{self, Pattern};
 use crate::registry::{self, Backend};
 use crate::work::Work;
@@ -51,6 +52,8 @@ pub struct Lister {
     store: Option<Arc<dyn ObjectStore>>,
     source: Source,
     empty: bool,
+    span: Option<Span>,
+    listed: u64,
 }
 
 enum Source {
@@ -87,7 +90,8 @@ pub fn list(uri: &Uri, options: ListOptions) -> Result<Lister> {
         }
         Backend::Object(store) => (Some(Arc::clone(&store)), Source::Level(store)),
     };
-    Ok(Lister { uri, base, patterns, store, source, empty: true })
+    let span = Some(observe::begin(Verb::List, &uri));
+    Ok(Lister { uri, base, patterns, store, source, empty: true, span, listed: 0 })
 }
 
 fn recursive(store: &Arc<dyn ObjectStore>, uri: &Uri) -> Result<BoxStream<'static, Result<Entry>>> {
@@ -123,14 +127,32 @@ impl Lister {
         }
     }
 
+    /// Reports the listing when it ends, and hands the page on.
+    fn pass(mut self, page: Result<Vec<Entry>>) -> Result<Option<(Vec<Entry>, Self)>> {
+        let number = page.as_ref().map_or(0, Vec::len);
+        self.listed += number as u64;
+        if number > 0 {
+            return page.map(|page| Some((page, self)));
+        }
+        if let Some(mut span) = self.span.take() {
+            span.objects(self.listed);
+            span.end(0, &page);
+        }
+        page.map(|_| None)
+    }
+
     fn local_page(mut self) -> Result<Option<(Vec<Entry>, Self)>> {
+        let page = self.next_local();
+        self.pass(page)
+    }
+
+    fn next_local(&mut self) -> Result<Vec<Entry>> {
         if let Source::Files { recursive, sizes } = self.source {
             let found = self.files(recursive, sizes)?;
             self.source = Source::Sorted(found.into_iter());
         }
-        let Source::Sorted(entries) = &mut self.source else { return Ok(None) };
-        let page: Vec<Entry> = entries.by_ref().take(PAGE).collect();
-        Ok((!page.is_empty()).then_some((page, self)))
+        let Source::Sorted(entries) = &mut self.source else { return Ok(Vec::new()) };
+        Ok(entries.by_ref().take(PAGE).collect())
     }
 
     fn files(&self, recursive: bool, sizes: bool) -> Result<Vec<Entry>> {
@@ -156,6 +178,11 @@ impl Lister {
     }
 
     async fn network_page(mut self) -> Result<Option<(Vec<Entry>, Self)>> {
+        let page = self.next_network().await;
+        self.pass(page)
+    }
+
+    async fn next_network(&mut self) -> Result<Vec<Entry>> {
         if let Source::Level(store) = &self.source {
             let level = level(Arc::clone(store), self.uri.clone()).await?;
             self.source = Source::Pages(stream::iter(level.into_iter().map(Ok)).fuse().boxed());
@@ -177,7 +204,7 @@ impl Lister {
             self.source = Source::Sorted(Vec::new().into_iter());
         }
         self.empty = false;
-        Ok((!page.is_empty()).then_some((page, self)))
+        Ok(page)
     }
 
     /// All remaining pages in one vector.

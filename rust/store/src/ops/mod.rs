@@ -5,14 +5,17 @@
 
 mod bulk;
 mod delete;
+mod fetch;
+mod files;
 mod get;
 mod list;
 mod put;
 mod stat;
 
-pub use bulk::{get_many, put_many};
-pub use delete::delete;
-pub use get::{GetOptions, fetch, get};
+pub use bulk::{Produce, get_many, put_many, put_produced, stat_many};
+pub use delete::{delete, delete_many};
+pub use fetch::fetch;
+pub use get::{GetOptions, get};
 pub use list::{Entry, ListOptions, Lister, list};
 pub use put::put;
 pub use stat::{Stat, exists, stat};

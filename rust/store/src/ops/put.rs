@@ -1,76 +1,114 @@
 //! `put`: one object, whole or not at all.
 
+use std::future::{Future, ready};
+use std::ops::Range;
+
 use bytes::Bytes;
-use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutPayload, UpdateVersion};
 use s3dlio_runtime::stats::{self, Counter};
 use tokio::task::JoinSet;
 
 use crate::error::{Result, StoreError};
-use crate::local::Mode;
+use crate::local::{Create, Mode};
+use crate::observe::{self, Verb};
 use crate::registry::{self, Backend};
 use crate::work::{Work, on_pool};
-use crate::{Uri, local};
+use crate::{Uri, local, size_cache};
 
 /// Objects above this are uploaded in parts: one lost connection then costs a part, not the object.
-const MULTIPART_THRESHOLD: usize = 64 << 20;
+const MULTIPART_THRESHOLD: u64 = 64 << 20;
+
+/// Local files above this take long enough (some 50 ms) that whoever waits should be able to give up.
+const LARGE: usize = 64 << 20;
 
 /// Bytes of one part; 10,000 parts (the usual limit) make 160 GB.
-const PART_SIZE: usize = 16 << 20;
+pub(super) const PART_SIZE: u64 = 16 << 20;
 
 /// Parts of one object in flight.
 const PARTS_IN_FLIGHT: usize = 8;
 
-/// Writes an object; what was there before is replaced only by a complete one.
+/// Writes an object; what was there before is replaced only by a complete one. Returns its entity tag, where the store
+/// tells it.
+///
+/// With a condition other than [`Create::Overwrite`] the object goes in one request whatever its size, because only that
+/// is atomic in every store.
 ///
 /// # Errors
-/// At once: a URI or settings that cannot work. From the work: what [`StoreError`] lists.
-pub fn put(uri: &Uri, data: Bytes) -> Result<Work<()>> {
-    match registry::open(uri)? {
-        Backend::Local(mode) => {
-            let path = uri.key.clone();
-            Ok(Work::here(move || write(&path, &data, mode)))
+/// At once: a URI or settings that cannot work. From the work: [`StoreError::AlreadyExists`] and
+/// [`StoreError::Precondition`] when the condition does not hold, and what else [`StoreError`] lists.
+pub fn put(uri: &Uri, data: Bytes, condition: Create) -> Result<Work<Option<String>>> {
+    let backend = registry::open(uri)?;
+    let uri = uri.clone();
+    Ok(match backend {
+        Backend::Local(mode) if data.len() > LARGE => Work::pool(move || write(&uri, &data, mode, &condition)),
+        Backend::Local(mode) => Work::here(move || write(&uri, &data, mode, &condition)),
+        backend @ Backend::Object(_) => Work::network(upload(backend, uri, data, condition)),
+    })
+}
+
+fn write(uri: &Uri, data: &[u8], mode: Mode, condition: &Create) -> Result<Option<String>> {
+    let span = observe::begin(Verb::Put, uri);
+    let result = local::write(&uri.key, data, mode, condition);
+    if result.is_ok() {
+        stats::add(Counter::PutRequests, 1);
+        stats::add(Counter::PutBytes, data.len() as u64);
+    }
+    span.end(data.len() as u64, &result);
+    result.map(Some)
+}
+
+pub(super) async fn upload(backend: Backend, uri: Uri, data: Bytes, condition: Create) -> Result<Option<String>> {
+    match backend {
+        Backend::Local(mode) => on_pool(move || write(&uri, &data, mode, &condition)).await,
+        Backend::Object(store) => {
+            let length = data.len() as u64;
+            let span = observe::begin(Verb::Put, &uri);
+            let result = send(&*store, &uri, data, condition).await;
+            size_cache::forget(&uri);
+            if result.is_ok() {
+                stats::add(Counter::PutBytes, length);
+            }
+            span.end(length, &result);
+            result
         }
-        backend @ Backend::Object(_) => Ok(Work::network(upload(backend, uri.clone(), data))),
     }
 }
 
-fn write(path: &str, data: &[u8], mode: Mode) -> Result<()> {
-    local::write_atomic(path, data, mode)?;
-    stats::add(Counter::PutRequests, 1);
-    stats::add(Counter::PutBytes, data.len() as u64);
-    Ok(())
-}
-
-pub(super) async fn upload(backend: Backend, uri: Uri, data: Bytes) -> Result<()> {
-    let store = match backend {
-        Backend::Local(mode) => return on_pool(move || write(&uri.key, &data, mode)).await,
-        Backend::Object(store) => store,
-    };
+async fn send(store: &dyn ObjectStore, uri: &Uri, data: Bytes, condition: Create) -> Result<Option<String>> {
     if uri.is_directory() {
         return Err(StoreError::InvalidUri { uri: uri.to_string(), reason: "names a directory, not an object".into() });
     }
     let path = uri.object_path()?;
-    let length = data.len() as u64;
     let failed = |source| StoreError::object(uri.to_string(), source);
-    if data.len() <= MULTIPART_THRESHOLD {
-        store.put(&path, PutPayload::from_bytes(data)).await.map_err(failed)?;
-        stats::add(Counter::PutRequests, 1);
-    } else {
-        upload_parts(&*store, &path, data).await.map_err(failed)?;
-    }
-    stats::add(Counter::PutBytes, length);
-    Ok(())
+    let mode = match condition {
+        Create::Overwrite if data.len() as u64 > MULTIPART_THRESHOLD => {
+            let slice = |range: Range<u64>| ready(Ok(data.slice(range.start as usize..range.end as usize)));
+            return upload_parts(store, &path, data.len() as u64, slice).await.map_err(failed);
+        }
+        Create::Overwrite => PutMode::Overwrite,
+        Create::New => PutMode::Create,
+        Create::Matching(etag) => PutMode::Update(UpdateVersion { e_tag: Some(etag), version: None }),
+    };
+    stats::add(Counter::PutRequests, 1);
+    let written = store.put_opts(&path, PutPayload::from_bytes(data), mode.into()).await.map_err(failed)?;
+    Ok(written.e_tag)
 }
 
-async fn upload_parts(
+/// Uploads `total` bytes in parts; `part` makes the bytes of one when its turn comes, so that no more than the parts in
+/// flight are in memory.
+pub(super) async fn upload_parts<F>(
     store: &dyn ObjectStore,
     path: &object_store::path::Path,
-    data: Bytes,
-) -> object_store::Result<()> {
+    total: u64,
+    part: impl Fn(Range<u64>) -> F + Sync,
+) -> object_store::Result<Option<String>>
+where
+    F: Future<Output = Result<Bytes>> + Send,
+{
     let mut upload = store.put_multipart(path).await?;
-    let sent = send_parts(&mut *upload, &data).await;
+    let sent = send_parts(&mut *upload, total, part).await;
     let done = match sent {
-        Ok(()) => upload.complete().await.map(|_| ()),
+        Ok(()) => upload.complete().await.map(|written| written.e_tag),
         Err(error) => Err(error),
     };
     if done.is_err() {
@@ -80,27 +118,42 @@ async fn upload_parts(
     done
 }
 
-async fn send_parts(upload: &mut dyn MultipartUpload, data: &Bytes) -> object_store::Result<()> {
+async fn send_parts<F>(
+    upload: &mut dyn MultipartUpload,
+    total: u64,
+    part: impl Fn(Range<u64>) -> F + Sync,
+) -> object_store::Result<()>
+where
+    F: Future<Output = Result<Bytes>> + Send,
+{
+    let failed = |detail: String| object_store::Error::Generic { store: "upload", source: detail.into() };
     let mut tasks = JoinSet::new();
-    let mut start = 0;
-    while start < data.len() {
-        let end = (start + PART_SIZE).min(data.len());
+    let (mut start, mut acknowledged) = (0, 0);
+    while start < total {
+        let end = (start + PART_SIZE).min(total);
         if tasks.len() >= PARTS_IN_FLIGHT {
-            finished(&mut tasks).await?;
+            acknowledged += finished(&mut tasks).await?;
         }
-        tasks.spawn(upload.put_part(PutPayload::from_bytes(data.slice(start..end))));
+        let content = part(start..end).await.map_err(|error| failed(error.to_string()))?;
+        let length = content.len() as u64;
+        let sending = upload.put_part(PutPayload::from_bytes(content));
+        tasks.spawn(async move { sending.await.map(|()| length) });
         stats::add(Counter::PutRequests, 1);
         start = end;
     }
     while !tasks.is_empty() {
-        finished(&mut tasks).await?;
+        acknowledged += finished(&mut tasks).await?;
     }
-    Ok(())
+    // Completing an upload that lacks a part would make a short object under the final name.
+    if acknowledged == total {
+        return Ok(());
+    }
+    Err(failed(format!("{acknowledged} bytes of parts were acknowledged, expected {total}")))
 }
 
-async fn finished(tasks: &mut JoinSet<object_store::Result<()>>) -> object_store::Result<()> {
+async fn finished(tasks: &mut JoinSet<object_store::Result<u64>>) -> object_store::Result<u64> {
     match tasks.join_next().await {
         Some(joined) => joined?,
-        None => Ok(()),
+        None => Ok(0),
     }
 }

@@ -6,6 +6,7 @@ use object_store::{Attribute, GetOptions, ObjectStore};
 use s3dlio_runtime::stats::{self, Counter};
 
 use crate::error::{Result, StoreError};
+use crate::observe::{self, Verb};
 use crate::registry::{self, Backend};
 use crate::work::Work;
 use crate::{Uri, local};
@@ -51,7 +52,14 @@ pub fn stat(uri: &Uri) -> Result<Work<Stat>> {
     })
 }
 
-fn stat_file(uri: &Uri) -> Result<Stat> {
+pub(super) fn stat_file(uri: &Uri) -> Result<Stat> {
+    let span = observe::begin(Verb::Head, uri);
+    let result = file_metadata(uri);
+    span.end(0, &result);
+    result
+}
+
+fn file_metadata(uri: &Uri) -> Result<Stat> {
     stats::add(Counter::HeadRequests, 1);
     let meta = local::metadata(&uri.key)?;
     if meta.is_dir() {
@@ -73,6 +81,13 @@ fn stat_file(uri: &Uri) -> Result<Stat> {
 }
 
 pub(super) async fn head(store: &dyn ObjectStore, uri: &Uri) -> Result<Stat> {
+    let span = observe::begin(Verb::Head, uri);
+    let result = object_metadata(store, uri).await;
+    span.end(0, &result);
+    result
+}
+
+async fn object_metadata(store: &dyn ObjectStore, uri: &Uri) -> Result<Stat> {
     if uri.is_directory() {
         return Err(StoreError::Unsupported { uri: uri.to_string(), detail: "is a directory, not an object".into() });
     }
@@ -113,14 +128,22 @@ pub fn exists(uri: &Uri) -> Result<Work<bool>> {
     let backend = registry::open(uri)?;
     let uri = uri.clone();
     Ok(match backend {
-        Backend::Local(_) => Work::here(move || found(local::metadata(&uri.key).map(|_| ()))),
+        Backend::Local(_) => Work::here(move || {
+            let span = observe::begin(Verb::Head, &uri);
+            let result = local::metadata(&uri.key).map(|_| ());
+            span.end(0, &result);
+            found(result)
+        }),
         Backend::Object(store) if uri.is_directory() => Work::network(async move {
             stats::add(Counter::ListRequests, 1);
-            let first = store.list(Some(&uri.object_path()?)).next().await;
+            let span = observe::begin(Verb::List, &uri);
+            let prefix = uri.object_path()?;
+            let first = store.list((!prefix.is_root()).then_some(&prefix)).next().await;
+            let first = first.transpose().map_err(|source| StoreError::object(uri.to_string(), source));
+            span.end(0, &first);
             match first {
-                None => Ok(false),
-                Some(Ok(_)) => Ok(true),
-                Some(Err(source)) => found(Err(StoreError::object(uri.to_string(), source))),
+                Ok(first) => Ok(first.is_some()),
+                Err(error) => found(Err(error)),
             }
         }),
         Backend::Object(store) => Work::network(async move { found(head(&*store, &uri).await.map(|_| ())) }),

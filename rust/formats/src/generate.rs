@@ -1,0 +1,144 @@
+//! Content for benchmarks: objects of a chosen kind, size, share of repeated blocks and compressibility.
+//!
+//! The content is a pure function of the seed, the number of the object and the position in it, so that objects differ,
+//! a part can be made without what is before it, and a run can be repeated.
+
+use std::io::{self, Cursor, Write};
+
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
+
+use crate::tfrecord;
+
+/// Bytes of a block: what deduplication and compression of storage systems commonly look at.
+const BLOCK: u64 = 4096;
+
+/// What an object is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Zero bytes.
+    Zeros,
+    /// Random bytes.
+    Random,
+    /// An NPZ archive with one array `data` of bytes.
+    Npz,
+    /// A TFRecord file of one record.
+    TfRecord,
+}
+
+impl Kind {
+    /// The kind of this name, in any case: `zeros`, `random` (also `raw`, `binary`), `npz`, `tfrecord`.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        match name.to_ascii_lowercase().as_str() {
+            "zeros" => Some(Self::Zeros),
+            "random" | "raw" | "binary" => Some(Self::Random),
+            "npz" => Some(Self::Npz),
+            "tfrecord" => Some(Self::TfRecord),
+            _ => None,
+        }
+    }
+}
+
+/// The content of a series of objects.
+#[derive(Debug, Clone, Copy)]
+pub struct Content {
+    /// What they are.
+    pub kind: Kind,
+    /// Bytes of payload in each; an NPZ or TFRecord is a little longer.
+    pub size: u64,
+    /// One block in so many is distinct, the others repeat; 0 and 1 mean all of them.
+    pub dedup: u64,
+    /// Of each block the fraction (n-1)/n is zero; 0 and 1 mean nothing of it.
+    pub compress: u64,
+    /// Objects of another seed differ.
+    pub seed: u64,
+}
+
+impl Content {
+    /// The whole object of this number.
+    ///
+    /// # Errors
+    /// When an archive cannot hold the payload.
+    pub fn object(&self, number: u64) -> io::Result<Vec<u8>> {
+        let mut payload = vec![0; usize::try_from(self.size).unwrap_or(usize::MAX)];
+        self.fill(number, 0, &mut payload);
+        match self.kind {
+            Kind::Zeros | Kind::Random => Ok(payload),
+            Kind::Npz => npz(&payload),
+            Kind::TfRecord => {
+                let mut file = Vec::new();
+                tfrecord::append(&mut file, &payload);
+                Ok(file)
+            }
+        }
+    }
+
+    /// Writes the payload from byte `offset` on over `out`.
+    pub fn fill(&self, number: u64, offset: u64, out: &mut [u8]) {
+        if self.kind == Kind::Zeros {
+            out.fill(0);
+            return;
+        }
+        let blocks = self.size.div_ceil(BLOCK).max(1);
+        // Rounded to the nearest, and never none.
+        let dedup = self.dedup.max(1);
+        let distinct = ((blocks + dedup / 2) / dedup).max(1);
+        let compress = self.compress.max(1);
+        let zeros = BLOCK * (compress - 1) / compress;
+        let mut at = offset;
+        let mut rest = out;
+        while !rest.is_empty() {
+            let within = at % BLOCK;
+            let take = usize::try_from(BLOCK - within).unwrap_or(usize::MAX).min(rest.len());
+            let (piece, tail) = rest.split_at_mut(take);
+            let seed = mix(self.seed ^ mix(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ mix(at / BLOCK % distinct)));
+            fill_block(seed, zeros, within, piece);
+            at += take as u64;
+            rest = tail;
+        }
+    }
+}
+
+/// The bytes of one block from `within` on: `zeros` of them zero, the rest random.
+fn fill_block(seed: u64, zeros: u64, within: u64, out: &mut [u8]) {
+    let head = usize::try_from(zeros.saturating_sub(within)).unwrap_or(usize::MAX).min(out.len());
+    let (zero, random) = out.split_at_mut(head);
+    zero.fill(0);
+    let mut position = within + head as u64;
+    let mut rest = random;
+    while !rest.is_empty() {
+        let word = mix(seed.wrapping_add(position / 8)).to_le_bytes();
+        let skip = (position % 8) as usize;
+        let take = (8 - skip).min(rest.len());
+        let (piece, tail) = rest.split_at_mut(take);
+        piece.copy_from_slice(&word[skip..skip + take]);
+        position += take as u64;
+        rest = tail;
+    }
+}
+
+/// The output function of `SplitMix64` (Steele, Lea, Flood 2014): every input gives another, unrelated word.
+fn mix(value: u64) -> u64 {
+    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}
+
+/// An archive with one stored member `data.npy`: the payload as a vector of unsigned bytes.
+fn npz(payload: &[u8]) -> io::Result<Vec<u8>> {
+    let mut header = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({},), }}", payload.len());
+    // Magic, version and length take 10 bytes; with the final newline the items begin at a multiple of 64.
+    let length = (10 + header.len() + 1).next_multiple_of(64) - 10;
+    header.push_str(&" ".repeat(length - header.len() - 1));
+    header.push('\n');
+    let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored).large_file(true);
+    let mut archive = ZipWriter::new(Cursor::new(Vec::with_capacity(payload.len() + 512)));
+    archive.start_file("data.npy", options)?;
+    let parts: [&[u8]; 4] = [b"\x93NUMPY\x01\x00", &(length as u16).to_le_bytes(), header.as_bytes(), payload];
+    for part in parts {
+        archive.write_all(part)?;
+    }
+    Ok(archive.finish()?.into_inner())
+}

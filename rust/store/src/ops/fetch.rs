@@ -1,0 +1,182 @@
+//! The range engine: an object or a part of it from a network store, in one buffer.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use object_store::{GetRange, GetResult, ObjectStore};
+use s3dlio_runtime::stats::{self, Counter};
+use tokio::task::JoinSet;
+
+use super::get::GetOptions;
+use crate::error::{Result, StoreError};
+use crate::observe::{self, Span};
+use crate::{Uri, size_cache};
+
+/// Fetches from a network store; large objects as parallel ranges straight into one buffer.
+///
+/// The first answer tells the size, so no separate request asks for it. Later ranges carry the first one's entity
+/// tag: an object that is replaced meanwhile is an error and never a mixture.
+///
+/// # Errors
+/// What [`StoreError`] lists; [`StoreError::Length`] for a body that is shorter than announced.
+pub async fn fetch(store: &Arc<dyn ObjectStore>, uri: &Uri, options: GetOptions) -> Result<Bytes> {
+    let mut span = observe::begin(options.verb(), uri);
+    let result = fetch_ranges(store, uri, options, &mut span).await;
+    span.end(result.as_ref().map_or(0, |bytes| bytes.len() as u64), &result);
+    result
+}
+
+async fn fetch_ranges(store: &Arc<dyn ObjectStore>, uri: &Uri, options: GetOptions, span: &mut Span) -> Result<Bytes> {
+    if uri.is_directory() {
+        let detail = "is a directory: name an object, or list the directory".into();
+        return Err(StoreError::Unsupported { uri: uri.to_string(), detail });
+    }
+    let target = Target { store: Arc::clone(store), uri: uri.clone(), path: uri.object_path()? };
+    let part = options.part_size.max(1);
+    let limit = options.length.unwrap_or(u64::MAX);
+    if limit == 0 || options.size.is_some_and(|size| options.offset >= size && size > 0) {
+        return Ok(Bytes::new());
+    }
+    // What the cache remembers may have changed since, so it only decides how to ask.
+    let size = options.size.or_else(|| size_cache::get(uri));
+    let known = size.map_or(limit, |size| size.saturating_sub(options.offset).min(limit));
+    // Bytes that are asked for and not read cost their transfer and then the connection, so the first request for what
+    // is known to be large is for one part; a plain GET serves all others.
+    let stepped = (options.length.is_some() || size.is_some()) && known > part.saturating_mul(2);
+    let ranged = options.offset > 0 || options.length.is_some() || stepped;
+    let bounded = |length| GetRange::Bounded(options.offset..options.offset.saturating_add(length));
+    let first = ranged.then(|| match options.length {
+        _ if stepped => bounded(part),
+        Some(length) => bounded(length),
+        None => GetRange::Offset(options.offset),
+    });
+    let answer = match target.request(first, None).await {
+        Err(error) if ranged => return target.past_the_end(options.offset, error).await,
+        answer => answer?,
+    };
+    span.first_byte();
+    if options.size.is_none() && answer.meta.size > part.saturating_mul(2) {
+        size_cache::put(uri, answer.meta.size);
+    }
+    let end = options.offset.saturating_add(limit).min(answer.meta.size);
+    let body = options.offset..end.max(options.offset);
+    // One part up to twice the part size: a second request for a small tail costs more than it saves.
+    let whole = !stepped && body.end - body.start <= part.saturating_mul(2);
+    let mut assembly = Assembly::new(&body, if whole { u64::MAX } else { part });
+    // A weak tag never matches in a condition.
+    let etag = answer.meta.e_tag.clone().filter(|tag| !tag.starts_with("W/"));
+    assembly.fetch(&target, answer, etag, options.max_parts.max(1)).await
+}
+
+/// One object of one store.
+struct Target {
+    store: Arc<dyn ObjectStore>,
+    uri: Uri,
+    path: object_store::path::Path,
+}
+
+impl Target {
+    async fn request(&self, range: Option<GetRange>, if_match: Option<String>) -> Result<GetResult> {
+        stats::add(Counter::GetRequests, 1);
+        let options = object_store::GetOptions { range, if_match, ..Default::default() };
+        let answer = self.store.get_opts(&self.path, options).await;
+        answer.map_err(|source| StoreError::object(self.uri.to_string(), source))
+    }
+
+    /// Servers refuse a range that begins behind the end; ours is a documented empty result, so ask for the size.
+    async fn past_the_end(&self, offset: u64, error: StoreError) -> Result<Bytes> {
+        if !matches!(error, StoreError::Store { .. }) {
+            return Err(error);
+        }
+        stats::add(Counter::HeadRequests, 1);
+        let head = object_store::GetOptions { head: true, ..Default::default() };
+        match self.store.get_opts(&self.path, head).await {
+            Ok(answer) if answer.meta.size <= offset => Ok(Bytes::new()),
+            _ => Err(error),
+        }
+    }
+
+    async fn part(&self, range: Range<u64>, etag: Option<String>, buffer: BytesMut) -> Result<BytesMut> {
+        let answer = self.request(Some(GetRange::Bounded(range.clone())), etag).await?;
+        receive(&self.uri, answer, buffer, range.end - range.start).await
+    }
+}
+
+/// Reads `want` bytes of a body into `buffer`, which has room for just those.
+async fn receive(uri: &Uri, answer: GetResult, mut buffer: BytesMut, want: u64) -> Result<BytesMut> {
+    let want_len = usize::try_from(want).unwrap_or(usize::MAX);
+    let mut body = answer.into_stream();
+    while buffer.len() < want_len {
+        let Some(chunk) = body.next().await else {
+            return Err(StoreError::Length { uri: uri.to_string(), found: buffer.len() as u64, expected: want });
+        };
+        let chunk = chunk.map_err(|source| StoreError::object(uri.to_string(), source))?;
+        let take = chunk.len().min(want_len - buffer.len());
+        buffer.extend_from_slice(&chunk[..take]);
+    }
+    stats::add(Counter::GetBytes, want);
+    Ok(buffer)
+}
+
+/// One allocation, lent out in disjoint parts and put together again without a copy.
+struct Assembly {
+    parts: Vec<(Range<u64>, BytesMut)>,
+}
+
+impl Assembly {
+    fn new(body: &Range<u64>, step: u64) -> Self {
+        let total = body.end - body.start;
+        let mut rest = BytesMut::with_capacity(usize::try_from(total).unwrap_or(usize::MAX));
+        let mut parts = Vec::new();
+        let mut start = body.start;
+        while body.end - start > step {
+            let tail = rest.split_off(usize::try_from(step).unwrap_or(usize::MAX));
+            parts.push((start..start + step, rest));
+            rest = tail;
+            start += step;
+        }
+        parts.push((start..body.end, rest));
+        Self { parts }
+    }
+
+    async fn fetch(
+        &mut self,
+        target: &Target,
+        first: GetResult,
+        etag: Option<String>,
+        in_flight: usize,
+    ) -> Result<Bytes> {
+        let mut waiting = std::mem::take(&mut self.parts).into_iter().enumerate();
+        let Some((_, (range, buffer))) = waiting.next() else { return Ok(Bytes::new()) };
+        let want = range.end - range.start;
+        if waiting.len() == 0 {
+            return Ok(receive(&target.uri, first, buffer, want).await?.freeze());
+        }
+        let mut done: Vec<Option<BytesMut>> = (0..=waiting.len()).map(|_| None).collect();
+        let mut tasks = JoinSet::new();
+        let uri = target.uri.clone();
+        tasks.spawn(async move { (0, receive(&uri, first, buffer, want).await) });
+        loop {
+            while tasks.len() < in_flight {
+                let Some((number, (range, buffer))) = waiting.next() else { break };
+                let target =
+                    Target { store: Arc::clone(&target.store), uri: target.uri.clone(), path: target.path.clone() };
+                let etag = etag.clone();
+                tasks.spawn(async move { (number, target.part(range, etag, buffer).await) });
+            }
+            let Some(finished) = tasks.join_next().await else { break };
+            let (number, part) = finished.map_err(|source| StoreError::Store {
+                uri: target.uri.to_string(),
+                detail: format!("a request task ended abnormally: {source}"),
+            })?;
+            done[number] = Some(part?);
+        }
+        let mut parts = done.into_iter().flatten();
+        let mut whole = parts.next().unwrap_or_default();
+        // The parts are neighbours in one allocation, so this only moves pointers.
+        parts.for_each(|part| whole.unsplit(part));
+        Ok(whole.freeze())
+    }
+}
