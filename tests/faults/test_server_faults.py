@@ -1,0 +1,250 @@
+"""A store that misbehaves in the middle of its work: correct bytes or the documented error, in time, nothing torn."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+import numpy as np
+import pytest
+import s3dlio
+
+from tests.fixtures.testkit import fault
+
+MIB = 1 << 20
+# Beyond 16 MiB objects come in ranges of 8 MiB.
+LARGE = 24 * MIB
+# Beyond 64 MiB objects go in parts of 16 MiB.
+HUGE = 70 * MIB
+
+
+def pattern(size: int, seed: int = 0) -> bytes:
+    """Return what the server computes for an object: see `pattern` in rust/testkit."""
+    words = (np.arange(-(-size // 8), dtype=np.uint64) + np.uint64(seed << 32)) * np.uint64(0x9E3779B97F4A7C15)
+    return (words ^ (words >> np.uint64(32))).astype("<u8").tobytes()[:size]
+
+
+@contextlib.contextmanager
+def within(seconds: float, at_least: float = 0):
+    began = time.monotonic()
+    yield
+    assert at_least <= time.monotonic() - began < seconds
+
+
+@pytest.fixture(autouse=True)
+def limits(testkit, monkeypatch):
+    monkeypatch.setenv("S3DLIO_CONNECT_TIMEOUT_SECS", "2")
+    monkeypatch.setenv("S3DLIO_OPERATION_TIMEOUT_SECS", "4")
+
+
+@pytest.fixture
+def place(testkit) -> str:
+    return testkit.bucket()
+
+
+@pytest.fixture
+def small(testkit, place) -> str:
+    testkit.put(f"{place}/small", pattern(MIB))
+    return f"{place}/small"
+
+
+@pytest.fixture
+def large(testkit, place) -> str:
+    testkit.put(f"{place}/large", pattern(LARGE))
+    return f"{place}/large"
+
+
+SERVED_BADLY = {
+    "reset before an answer": fault("reset", where={"times": 2}),
+    "closed before an answer": fault("close", where={"times": 2}),
+    "reset after the head": fault("reset", stage="body", where={"times": 1}),
+    "reset in the body": fault("reset", stage="body", after=500_000, where={"times": 2}),
+    "closed in the body": fault("close", stage="body", after=500_000, where={"times": 2}),
+    "chunks that end early": fault("chunked", after=500_000, where={"times": 1}),
+    "a length that is too long": fault("length", by=100, where={"times": 1}),
+    "a pause": fault("stall", stage="body", after=500_000, seconds=1, where={"times": 1}),
+    "503 and a while to wait": fault("status", status=503, headers={"Retry-After": "1"}, where={"times": 1}),
+    "500 now and then": fault("status", status=500, where={"every": 2, "times": 4}),
+    "slowly": fault("throttle", bytes_per_second=30 * MIB),
+}
+
+
+@pytest.mark.parametrize("kind", SERVED_BADLY)
+@pytest.mark.parametrize("size", ["small", "large"])
+def test_what_passes_leaves_the_bytes_right(testkit, request, size, kind):
+    uri = request.getfixturevalue(size)
+    expected = testkit.get(uri)
+    testkit.faults({"operation": "GetObject", **SERVED_BADLY[kind]})
+    with within(20):
+        try:
+            read = s3dlio.get(uri)
+        except s3dlio.S3dlioError as error:
+            # An answer that contradicts itself may be refused, but is never handed on.
+            assert kind in {"a length that is too long", "chunks that end early"}, error  # noqa: PT017
+            assert uri in str(error)
+        else:
+            assert read == expected
+    assert any(seen["fault"] for seen in testkit.requests("GetObject"))
+
+
+LASTING = {
+    "reset": fault("reset"),
+    "closed": fault("close"),
+    "reset in the body": fault("reset", stage="body", after=1000),
+    "closed in the body": fault("close", stage="body", after=1000),
+    "silence": fault("stall"),
+    "silence after the head": fault("stall", stage="body"),
+    "silence in the body": fault("stall", stage="body", after=1000),
+    "busy": fault("status", status=503, headers={"Retry-After": "1"}),
+}
+
+
+@pytest.mark.parametrize("kind", LASTING)
+@pytest.mark.parametrize("call", ["get", "get_range", "get_many", "loader"])
+def test_what_lasts_is_an_error_in_time(testkit, small, monkeypatch, call, kind):
+    monkeypatch.setenv("S3DLIO_OPERATION_TIMEOUT_SECS", "1")
+    monkeypatch.setenv("S3DLIO_MAX_RETRY_ATTEMPTS", "2")
+    testkit.faults({"operation": "GetObject", **LASTING[kind]})
+    calls = {
+        "get": lambda: s3dlio.get(small),
+        "get_range": lambda: s3dlio.get_range(small, 10, 500_000),
+        "get_many": lambda: s3dlio.get_many([small]),
+        "loader": lambda: list(s3dlio.PyDataset.from_uris([small])),
+    }
+    with within(12), pytest.raises(s3dlio.S3dlioError, match=small) as caught:
+        calls[call]()
+    expected = s3dlio.StoreTimeoutError if "silence" in kind else OSError
+    assert isinstance(caught.value, expected)
+
+
+def test_a_storm_that_every_request_meets(testkit, place):
+    """One request in two is refused, for all of a thousand objects; no object is lost and none read twice over."""
+    uris = [f"{place}/{i:04}" for i in range(300)]
+    s3dlio.put_many([(uri, uri.encode()) for uri in uris])
+    testkit.reset()
+    testkit.faults(fault("status", status=503, where={"every": 2}))
+    with within(30):
+        assert s3dlio.get_many(uris) == [(uri, uri.encode()) for uri in uris]
+    served = [seen for seen in testkit.requests("GetObject") if seen["status"] == 200]
+    assert len(served) == len(uris)
+    assert testkit.counts()["requests"] <= 2 * len(uris) + 1
+
+
+def test_a_refusal_is_not_asked_again(testkit, small):
+    testkit.faults(fault("status", status=403))
+    with within(2), pytest.raises(s3dlio.PermissionDeniedError, match="small"):
+        s3dlio.get(small)
+    assert len(testkit.requests("GetObject")) == 1
+
+
+def test_an_object_that_changes_between_its_ranges(testkit, large):
+    """The first range names the version that the others must have."""
+    testkit.faults(fault("status", status=412, where={"operation": "GetObject", "skip": 1}))
+    with within(6), pytest.raises(s3dlio.S3dlioError, match="large"):
+        s3dlio.get(large)
+    tags = {seen["headers"].get("if-match") for seen in testkit.requests("GetObject")}
+    assert len(tags - {None}) == 1
+
+
+def test_a_put_whose_answer_is_lost_is_done_once_more(testkit, place):
+    testkit.faults(fault("reset", stage="reply", where={"operation": "PutObject", "times": 1}))
+    s3dlio.put(f"{place}/key", b"abc")
+    assert testkit.get(f"{place}/key") == b"abc"
+    assert testkit.counts()["operations"]["PutObject"] == 2
+
+
+@pytest.mark.parametrize("stage", ["request", "upload"])
+@pytest.mark.parametrize("kind", ["reset", "close"])
+def test_a_put_that_breaks_is_tried_again_whole(testkit, place, kind, stage):
+    body = pattern(4 * MIB)
+    testkit.faults(fault(kind, stage=stage, after=MIB, where={"operation": "PutObject", "times": 2}))
+    with within(10):
+        s3dlio.put(f"{place}/key", body)
+    assert testkit.get(f"{place}/key") == body
+    assert testkit.counts()["operations"]["PutObject"] == 3
+
+
+def test_a_put_that_never_arrives_leaves_nothing(testkit, place, monkeypatch):
+    monkeypatch.setenv("S3DLIO_MAX_RETRY_ATTEMPTS", "1")
+    testkit.faults(fault("reset", stage="upload", after=MIB, where={"operation": "PutObject"}))
+    with within(10), pytest.raises(OSError, match="key"):
+        s3dlio.put(f"{place}/key", pattern(4 * MIB))
+    assert testkit.keys(place) == []
+
+
+PART_FAULTS = {
+    "500": fault("status", status=500, where={"times": 2}),
+    "503": fault("status", status=503, where={"times": 2}),
+    "reset": fault("reset", stage="upload", after=MIB, where={"times": 2}),
+    "answer lost": fault("reset", stage="reply", where={"times": 2}),
+}
+
+
+@pytest.mark.parametrize("kind", PART_FAULTS)
+def test_a_part_that_fails_twice(testkit, place, kind):
+    body = pattern(HUGE)
+    testkit.faults({"operation": "UploadPart", "query": "partNumber=3&", **PART_FAULTS[kind]})
+    with within(30):
+        s3dlio.put(f"{place}/huge", body)
+    assert testkit.get(f"{place}/huge") == body
+    sent = [seen["query"] for seen in testkit.requests("UploadPart")]
+    assert sum("partNumber=3&" in query for query in sent) == 3
+    assert len(sent) == 5 + 2
+    assert testkit.open_uploads(place) == 0
+
+
+@pytest.mark.parametrize("operation", ["CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"])
+def test_an_upload_that_is_refused_leaves_nothing(testkit, place, operation):
+    testkit.faults(fault("status", status=403, where={"operation": operation}))
+    with within(20), pytest.raises(s3dlio.PermissionDeniedError, match="huge"):
+        s3dlio.put(f"{place}/huge", pattern(HUGE))
+    assert testkit.keys(place) == []
+    assert testkit.open_uploads(place) == 0
+
+
+def test_an_upload_is_completed_once_though_the_answer_is_lost(testkit, place):
+    testkit.faults(fault("reset", stage="reply", where={"operation": "CompleteMultipartUpload", "times": 1}))
+    body = pattern(HUGE)
+    s3dlio.put(f"{place}/huge", body)
+    assert testkit.get(f"{place}/huge") == body
+
+
+def test_success_that_is_none(testkit, place):
+    """S3 may begin to answer 200 and then say in the document that it failed."""
+    refused = fault("status", status=200, code="InternalError", where={"operation": "CompleteMultipartUpload"})
+    testkit.faults({**refused, "times": 2})
+    body = pattern(HUGE)
+    with within(30):
+        s3dlio.put(f"{place}/huge", body)
+    assert testkit.get(f"{place}/huge") == body
+
+
+def test_a_server_that_takes_uploads_slowly(testkit, place):
+    testkit.faults(fault("throttle", bytes_per_second=MIB // 2))
+    with within(6, at_least=1):
+        s3dlio.put(f"{place}/key", pattern(MIB))
+    testkit.faults()
+    assert testkit.get(f"{place}/key") == pattern(MIB)
+
+
+@pytest.mark.parametrize("kind", ["reset", "close"])
+def test_a_page_of_a_listing_that_breaks(testkit, kind):
+    place = testkit.synthetic(3500, prefix="k/", digits=5)
+    testkit.faults(fault(kind, where={"operation": "ListObjectsV2", "skip": 1, "times": 2}))
+    with within(10):
+        assert s3dlio.list(f"{place}/k/") == [f"{place}/k/{i:05}" for i in range(3500)]
+
+
+def test_a_listing_is_never_silently_short(testkit):
+    """A page that is cut off in its body is an error or asked for again."""
+    place = testkit.synthetic(3500, prefix="k/", digits=5)
+    cut = fault("close", stage="body", after=20_000, where={"operation": "ListObjectsV2", "skip": 1, "times": 1})
+    testkit.faults(cut)
+    with within(10), contextlib.suppress(s3dlio.S3dlioError):
+        assert len(s3dlio.list(f"{place}/k/")) == 3500
+
+
+def test_what_the_server_computes_arrives(testkit):
+    place = testkit.synthetic(10, size=LARGE + 5, digits=2, suffix=".bin")
+    assert s3dlio.get(f"{place}/07.bin") == pattern(LARGE + 5, seed=7)
+    assert s3dlio.stat(f"{place}/07.bin")["size"] == LARGE + 5
