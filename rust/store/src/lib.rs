@@ -7,6 +7,7 @@
 pub mod error;
 pub mod local;
 pub mod observe;
+pub mod oplog;
 pub mod ops;
 pub mod pattern;
 pub mod registry;
