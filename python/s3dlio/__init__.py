@@ -1,7 +1,8 @@
 """Object storage and data loading for ML trainers.
 
 Storage verbs (:mod:`s3dlio.storage`), data sets (:mod:`s3dlio.dataset`), loaders (:mod:`s3dlio.loader`) and their
-adapters for frameworks (:mod:`s3dlio.torch`). The framework classes are also importable from here and load their
+adapters for frameworks (:mod:`s3dlio.torch`), statistics and logs (:mod:`s3dlio.process`, :mod:`s3dlio.oplog`,
+:mod:`s3dlio.logging`). The framework classes are also importable from here and load their
 framework only then.
 """
 
@@ -29,9 +30,11 @@ from s3dlio.errors import (
     UnsupportedError,
 )
 from s3dlio.loader import PyBytesAsyncDataLoader, create_async_loader
+from s3dlio.logging import init_logging
 from s3dlio.npz import read_npy, read_npz
+from s3dlio.oplog import finalize_op_log, init_op_log, is_op_log_active, op_log
 from s3dlio.options import LoaderOptions, PyLoaderOptions
-from s3dlio.process import stats
+from s3dlio.process import stats, stats_text
 from s3dlio.storage import (
     delete,
     delete_async,
@@ -90,15 +93,20 @@ __all__ = [
     "errors",
     "exists",
     "exists_async",
+    "finalize_op_log",
     "get",
     "get_async",
     "get_many",
     "get_many_async",
     "get_range",
     "get_range_async",
+    "init_logging",
+    "init_op_log",
+    "is_op_log_active",
     "list",
     "list_async",
     "list_iter",
+    "op_log",
     "order",
     "put",
     "put_async",
@@ -113,6 +121,7 @@ __all__ = [
     "stat_many",
     "stat_many_async",
     "stats",
+    "stats_text",
 ]
 
 _LAZY = {"S3IterableDataset": "s3dlio.torch", "S3MapDataset": "s3dlio.torch"}

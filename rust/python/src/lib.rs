@@ -8,8 +8,10 @@ mod bytes_view;
 mod completions;
 mod errors;
 mod loader;
+mod logging;
 mod objects;
 mod operation;
+mod oplog;
 mod process;
 mod verbs;
 
@@ -29,5 +31,7 @@ fn _s3dlio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     verbs::register(module)?;
     arrays::register(module)?;
     loader::register(module)?;
-    process::register(module)
+    process::register(module)?;
+    oplog::register(module)?;
+    logging::register(module)
 }
