@@ -1,7 +1,8 @@
 """Object storage and data loading for ML trainers.
 
 Storage verbs (:mod:`s3dlio.storage`), data sets (:mod:`s3dlio.dataset`), loaders (:mod:`s3dlio.loader`) and their
-adapters for frameworks (:mod:`s3dlio.torch`). The framework classes are also importable from here and load their
+adapters for frameworks (:mod:`s3dlio.torch`), statistics and logs (:mod:`s3dlio.process`, :mod:`s3dlio.oplog`,
+:mod:`s3dlio.logging`). The framework classes are also importable from here and load their
 framework only then.
 """
 
@@ -54,10 +55,12 @@ from s3dlio.errors import (
     UnsupportedError,
 )
 from s3dlio.loader import PyBytesAsyncDataLoader, create_async_loader
+from s3dlio.logging import init_logging
 from s3dlio.npz import read_npy, read_npz
+from s3dlio.oplog import finalize_op_log, init_op_log, is_op_log_active, op_log
 from s3dlio.options import LoaderOptions, PyLoaderOptions
 from s3dlio.parallel import mp_get
-from s3dlio.process import stats
+from s3dlio.process import stats, stats_text
 from s3dlio.storage import (
     create_bucket,
     create_bucket_async,
@@ -120,6 +123,7 @@ __all__ = [
     "exists",
     "exists_async",
     "generate_data",
+    "finalize_op_log",
     "get",
     "get_async",
     "get_by_key",
@@ -130,6 +134,9 @@ __all__ = [
     "get_object",
     "get_range",
     "get_range_async",
+    "init_logging",
+    "init_op_log",
+    "is_op_log_active",
     "list",
     "list_async",
     "list_full_uris",
@@ -141,6 +148,7 @@ __all__ = [
     "mkdir",
     "mkdir_async",
     "mp_get",
+    "op_log",
     "order",
     "put",
     "put_async",
@@ -157,6 +165,7 @@ __all__ = [
     "stat_many_async",
     "stat_object",
     "stats",
+    "stats_text",
 ]
 
 _LAZY = {"S3IterableDataset": "s3dlio.torch", "S3MapDataset": "s3dlio.torch"}

@@ -2,9 +2,48 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 from s3dlio import _s3dlio
 
-__all__ = ["load_numpy", "stats"]
+__all__ = ["Latency", "Stats", "VerbStats", "load_numpy", "stats", "stats_text"]
+
+
+class Latency(TypedDict):
+    """How long operations took, in seconds. Quantiles are within 7 %."""
+
+    count: int
+    sum: float
+    min: float
+    max: float
+    p50: float
+    p90: float
+    p99: float
+    buckets: list[tuple[float, int]]
+    """Upper edge of each bucket that is not empty, and the operations in it (in it alone, not in all below it)."""
+
+
+class VerbStats(TypedDict):
+    """One verb on one kind of store."""
+
+    operations: int
+    errors: int
+    bytes: int
+    latency: Latency
+
+
+class Stats(TypedDict):
+    """Statistics of a process."""
+
+    get_requests: int
+    get_bytes: int
+    put_requests: int
+    put_bytes: int
+    list_requests: int
+    head_requests: int
+    delete_requests: int
+    retries: int
+    stores: dict[str, dict[str, VerbStats]]
 
 
 def load_numpy() -> None:
@@ -16,10 +55,35 @@ def load_numpy() -> None:
     import numpy  # noqa: F401, ICN001, PLC0415 # pyright: ignore[reportUnusedImport]
 
 
-def stats() -> dict[str, int]:
-    """Return the counters of this process: requests and bytes by verb, on all stores together.
+def stats() -> Stats:
+    """Return the statistics of this process since it started; a forked child goes on from its parent's.
 
-    Keys: ``get_requests``, ``get_bytes``, ``put_requests``, ``put_bytes``, ``list_requests``, ``head_requests``,
-    ``delete_requests``, ``retries``. A forked child goes on from its parent's values.
+    The flat keys count requests and bytes on all stores together: ``get_requests``, ``get_bytes``, ``put_requests``,
+    ``put_bytes``, ``list_requests``, ``head_requests``, ``delete_requests``, and ``retries``, the requests that failed
+    in a way that is tried again. ``stores`` has operations, errors, bytes and latencies by scheme and verb, for
+    instance ``stats()["stores"]["s3"]["get"]["latency"]["p99"]``; a large operation may be several requests. Verbs
+    that were not used are left out.
     """
-    return _s3dlio.counters()
+    counters = _s3dlio.counters()
+    stores: dict[str, dict[str, VerbStats]] = {}
+    for store, verb, figures in _s3dlio.figures():
+        stores.setdefault(store, {})[verb] = figures
+    return {
+        "get_requests": counters["get_requests"],
+        "get_bytes": counters["get_bytes"],
+        "put_requests": counters["put_requests"],
+        "put_bytes": counters["put_bytes"],
+        "list_requests": counters["list_requests"],
+        "head_requests": counters["head_requests"],
+        "delete_requests": counters["delete_requests"],
+        "retries": counters["retries"],
+        "stores": stores,
+    }
+
+
+def stats_text() -> str:
+    """Return the same statistics as a page that Prometheus reads (text exposition format 0.0.4).
+
+    The histogram ``s3dlio_operation_seconds`` has an edge at each power of two from 8 microseconds to 69 seconds.
+    """
+    return _s3dlio.stats_text()

@@ -18,6 +18,7 @@ use tokio::task::AbortHandle;
 
 use crate::buffer;
 use crate::errors::Failure;
+use crate::logging;
 use crate::operation::{Operation, Outcome};
 
 type Finished = (u64, Outcome);
@@ -111,6 +112,10 @@ impl Completions {
 
     /// Takes all results that are there: (number, value, exception) each, one of the two `None`.
     fn drain(&self, py: Python<'_>) -> Vec<(u64, Option<Py<PyAny>>, Option<PyErr>)> {
+        // Not `?`: the results behind it have callers that wait for them.
+        if let Err(error) = logging::deliver(py) {
+            error.write_unraisable(py, None);
+        }
         let mut count = [0; 8];
         // An empty descriptor only says that another call has drained the queue already.
         let _ = rustix::io::read(&*self.ready, &mut count);

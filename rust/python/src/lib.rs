@@ -10,8 +10,10 @@ mod completions;
 mod errors;
 mod listing;
 mod loader;
+mod logging;
 mod objects;
 mod operation;
+mod oplog;
 mod process;
 mod verbs;
 
@@ -32,5 +34,7 @@ fn _s3dlio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     bulk::register(module)?;
     arrays::register(module)?;
     loader::register(module)?;
-    process::register(module)
+    process::register(module)?;
+    oplog::register(module)?;
+    logging::register(module)
 }

@@ -17,6 +17,7 @@ use s3dlio_runtime::fork;
 
 use crate::arrays;
 use crate::errors::Failure;
+use crate::logging;
 use crate::objects::Objects;
 use crate::operation::SLICE;
 
@@ -173,6 +174,8 @@ impl BatchIter {
 
     fn wait(&self, py: Python<'_>) -> PyResult<Option<Batch>> {
         loop {
+            // Before the wait, because an interruption here must not cost a batch.
+            logging::deliver(py)?;
             match checked(py.detach(|| self.poll(SLICE)))? {
                 Next::Batch(batch) => return Ok(Some(*batch)),
                 Next::Done => return Ok(None),

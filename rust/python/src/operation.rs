@@ -10,6 +10,7 @@ use s3dlio_store::{StoreError, Work};
 
 use crate::buffer;
 use crate::errors::{Failure, internal};
+use crate::logging;
 
 /// How long a wait may go on before signals are looked at: Ctrl-C then acts within a tenth of a second, and the
 /// look itself costs nothing.
@@ -70,6 +71,7 @@ impl Operation {
         };
         // The work has let go of what its caller lent; give it back before the caller reuses it.
         buffer::release_returned(py);
+        logging::deliver(py)?;
         outcome.map_err(Failure::from)??(py)
     }
 }

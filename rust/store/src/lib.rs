@@ -8,6 +8,7 @@ pub mod error;
 pub mod local;
 pub mod naming;
 pub mod observe;
+pub mod oplog;
 pub mod ops;
 pub mod pattern;
 pub mod registry;

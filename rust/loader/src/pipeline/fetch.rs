@@ -8,8 +8,10 @@ use futures::future::{Either, select};
 use s3dlio_runtime::budget::Permit;
 use s3dlio_runtime::executor::{self, BoxFuture};
 use s3dlio_runtime::pool;
-use s3dlio_store::StoreError;
+use s3dlio_runtime::stats::{self, Counter};
 use s3dlio_store::local::{self, Mode};
+use s3dlio_store::observe::{self, Span, Verb};
+use s3dlio_store::{Scheme, StoreError, Uri};
 
 use super::Shared;
 use super::slot::Pending;
@@ -72,12 +74,15 @@ fn read_group(files: Vec<(Pending, String, Mode)>) -> Vec<Read> {
     let mut read = Vec::with_capacity(files.len());
     for (pending, path, mode) in files {
         let start = arena.len();
+        let uri = local_uri(path, mode);
+        let span = observe::begin(Verb::Get, &uri);
         let outcome = match known(&pending) {
             Some(_) if mode == Mode::Buffered => {
-                local::read_onto(&path, &mut arena).map(|length| Place::Arena(start..start + length))
+                local::read_onto(&uri.key, &mut arena).map(|length| Place::Arena(start..start + length))
             }
-            _ => local::read(&path, 0, None, mode).map(Place::Own),
+            _ => local::read(&uri.key, 0, None, mode).map(Place::Own),
         };
+        count(span, &outcome);
         if outcome.is_err() {
             arena.truncate(start);
         }
@@ -94,6 +99,27 @@ fn read_group(files: Vec<(Pending, String, Mode)>) -> Vec<Read> {
 enum Place {
     Arena(std::ops::Range<usize>),
     Own(Bytes),
+}
+
+impl Place {
+    fn len(&self) -> usize {
+        match self {
+            Self::Arena(range) => range.len(),
+            Self::Own(bytes) => bytes.len(),
+        }
+    }
+}
+
+fn local_uri(path: String, mode: Mode) -> Uri {
+    let scheme = if mode == Mode::Buffered { Scheme::File } else { Scheme::Direct };
+    Uri { scheme, authority: None, bucket: String::new(), key: path }
+}
+
+fn count(span: Span, outcome: &Result<Place, StoreError>) {
+    let bytes = outcome.as_ref().map_or(0, Place::len) as u64;
+    stats::add(Counter::GetRequests, 1);
+    stats::add(Counter::GetBytes, bytes);
+    span.end(bytes, outcome);
 }
 
 /// Starts a network read; it ends at once when the iteration stops.
