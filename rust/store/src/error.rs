@@ -45,6 +45,14 @@ pub enum StoreError {
         /// What the store said.
         detail: String,
     },
+    /// The object is not in the state that the request asked for.
+    #[error("{uri}: precondition failed ({detail})")]
+    Precondition {
+        /// The object.
+        uri: String,
+        /// What was found and what was expected.
+        detail: String,
+    },
     /// The credentials are missing, wrong, or not enough.
     #[error("{uri}: permission denied ({detail})")]
     PermissionDenied {
@@ -106,6 +114,7 @@ impl StoreError {
             Self::InvalidUri { uri, .. }
             | Self::NotFound { uri, .. }
             | Self::AlreadyExists { uri, .. }
+            | Self::Precondition { uri, .. }
             | Self::PermissionDenied { uri, .. }
             | Self::Timeout { uri, .. }
             | Self::Unsupported { uri, .. }
@@ -137,6 +146,7 @@ impl StoreError {
         match source {
             E::NotFound { .. } => Self::NotFound { uri, detail },
             E::AlreadyExists { .. } => Self::AlreadyExists { uri, detail },
+            E::Precondition { .. } | E::NotModified { .. } => Self::Precondition { uri, detail },
             E::PermissionDenied { .. } | E::Unauthenticated { .. } => Self::PermissionDenied { uri, detail },
             E::NotSupported { .. } | E::NotImplemented { .. } => Self::Unsupported { uri, detail },
             E::InvalidPath { .. } => Self::InvalidUri { uri, reason: detail },
