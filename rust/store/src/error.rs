@@ -45,12 +45,12 @@ pub enum StoreError {
         /// What the store said.
         detail: String,
     },
-    /// The object is not the one that a condition asked for.
+    /// The object is not in the state that the request asked for.
     #[error("{uri}: precondition failed ({detail})")]
     Precondition {
         /// The object.
         uri: String,
-        /// What the store said.
+        /// What was found and what was expected.
         detail: String,
     },
     /// The credentials are missing, wrong, or not enough.

@@ -8,7 +8,7 @@ use object_store::memory::InMemory;
 use s3dlio_runtime::fork::{self, ForkLocal};
 
 use crate::error::{Result, StoreError};
-use crate::local::Mode;
+use crate::local::{LocalStore, Mode};
 use crate::settings::{self, S3};
 use crate::uri::{Scheme, Uri};
 
@@ -53,12 +53,12 @@ pub fn open(uri: &Uri) -> Result<Backend> {
 pub fn object_store(uri: &Uri) -> Result<(Arc<dyn ObjectStore>, object_store::path::Path)> {
     match open(uri)? {
         Backend::Object(store) => Ok((store, uri.object_path()?)),
-        Backend::Local(_) => {
+        Backend::Local(mode) => {
             let failed = |reason: String| StoreError::InvalidUri { uri: uri.to_string(), reason };
             let path = std::path::absolute(&uri.key).map_err(|source| StoreError::io(uri.to_string(), &source))?;
             let path =
                 object_store::path::Path::from_absolute_path(path).map_err(|source| failed(source.to_string()))?;
-            Ok((Arc::new(object_store::local::LocalFileSystem::new()), path))
+            Ok((Arc::new(LocalStore::new(mode)), path))
         }
     }
 }

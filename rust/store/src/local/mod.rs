@@ -1,19 +1,35 @@
-//! Local files: the fast reader, atomic writes and directory walks.
+//! Local files: the fast reader, atomic writes and directory walks, and all of it as an object store.
 //!
 //! All functions block; callers run them on the calling thread or on the reading pool.
 
+mod buffer;
+mod copy;
+mod direct;
 mod read;
+mod remove;
+mod sink;
+mod store;
+mod temporary;
+mod together;
+mod upload;
 mod walk;
 mod write;
 
-pub use read::{read, read_onto};
+pub use copy::copy;
+pub use read::{read, read_into, read_onto};
+pub use remove::{make_directory, remove, remove_directory, remove_tree};
+pub use store::LocalStore;
+pub use temporary::Create;
 pub use walk::{Found, directory, is_temporary, walk};
-pub use write::{Create, remove, remove_tree, write, write_atomic};
+pub use write::{write, write_atomic};
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 
 use crate::error::{Result, StoreError};
+
+/// From this size on a file is read into memory of the pool: smaller memory is recycled by the allocator.
+const POOLED: usize = 2 << 20;
 
 /// How files are read and written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,10 +44,11 @@ pub enum Mode {
 }
 
 impl Mode {
-    fn check(self, path: &str) -> Result<()> {
+    /// The URI of a path that is used in this mode.
+    fn uri(self, path: &str) -> String {
         match self {
-            Self::Buffered => Ok(()),
-            Self::Direct { .. } => Err(StoreError::Unsupported { uri: format!("direct://{path}"), detail: "".into() }),
+            Self::Buffered => format!("file://{path}"),
+            Self::Direct { .. } => format!("direct://{path}"),
         }
     }
 }

@@ -1,85 +1,279 @@
-//! Reading files: open, fstat, read, close, into a buffer of exactly the right size.
+//! Reading files: open, fstat, read, close, into memory of the right size.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io;
+use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use rustix::buffer::spare_capacity;
 use rustix::fs::OFlags;
+use rustix::io::Errno;
+use s3dlio_runtime::pool;
 
-use super::Mode;
+use super::buffer::Buffer;
+use super::direct::{self, Alignment};
+use super::together::together;
+use super::{Mode, POOLED};
 use crate::error::{Result, StoreError};
 
-fn failed(path: &str, source: &io::Error) -> StoreError {
-    StoreError::io(format!("file://{path}"), source)
+/// From this size on a read is shared out between threads: below it the hand-over costs what the second thread gains.
+const SHARED: usize = 16 << 20;
+
+/// Bytes that one thread reads before it looks for more work; large beside a system call, small beside [`SHARED`].
+const PIECE: usize = 4 << 20;
+
+/// A file that is open for reading: one state of it, whatever is renamed over its name meanwhile.
+#[derive(Debug)]
+pub(super) struct Reader<'a> {
+    file: File,
+    path: Cow<'a, str>,
+    mode: Mode,
+    direct: Option<Alignment>,
+    size: u64,
 }
 
-fn open(path: &str) -> Result<(File, u64)> {
-    let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, rustix::fs::Mode::empty())
-        .map_err(|source| failed(path, &source.into()))?;
-    let stat = rustix::fs::fstat(&fd).map_err(|source| failed(path, &source.into()))?;
-    if rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir() {
-        return Err(StoreError::Unsupported {
-            uri: format!("file://{path}"),
-            detail: "is a directory: name a file, or list the directory".into(),
-        });
+impl<'a> Reader<'a> {
+    pub(super) fn open(path: impl Into<Cow<'a, str>>, mode: Mode) -> Result<Self> {
+        let path = path.into();
+        let plain = OFlags::RDONLY | OFlags::CLOEXEC;
+        let open = |flags| rustix::fs::open(&*path, flags, rustix::fs::Mode::empty());
+        let failed = |source: Errno| StoreError::io(mode.uri(&path), &source.into());
+        let direct = matches!(mode, Mode::Direct { .. });
+        let mut refusal = None;
+        let opened = match open(if direct { plain | OFlags::DIRECT } else { plain }) {
+            Err(source @ (Errno::INVAL | Errno::OPNOTSUPP)) if direct => {
+                refusal = Some(source.to_string());
+                open(plain)
+            }
+            opened => opened,
+        };
+        let mut file = File::from(opened.map_err(failed)?);
+        let stat = rustix::fs::fstat(&file).map_err(failed)?;
+        if rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir() {
+            return Err(StoreError::Unsupported {
+                uri: mode.uri(&path),
+                detail: "is a directory: name a file, or list the directory".into(),
+            });
+        }
+        let mut alignment = None;
+        if direct && refusal.is_none() {
+            alignment = Alignment::of(&file);
+            if alignment.is_none() {
+                refusal = Some(direct::NO_ALIGNMENT.into());
+                file = File::from(open(plain).map_err(failed)?);
+            }
+        }
+        if let Some(found) = refusal.filter(|_| mode != (Mode::Direct { fallback: true })) {
+            return Err(direct::refused(&path, &found));
+        }
+        let size = u64::try_from(stat.st_size).unwrap_or(0);
+        Ok(Self { file, path, mode, direct: alignment, size })
     }
-    Ok((File::from(fd), u64::try_from(stat.st_size).unwrap_or(0)))
+
+    pub(super) fn metadata(&self) -> Result<std::fs::Metadata> {
+        self.file.metadata().map_err(|source| self.failed(&source))
+    }
+
+    fn failed(&self, source: &io::Error) -> StoreError {
+        if self.direct.is_some() && source.kind() == io::ErrorKind::InvalidInput {
+            return direct::refused(&self.path, &source.to_string());
+        }
+        StoreError::io(self.mode.uri(&self.path), source)
+    }
+
+    fn short(&self, found: usize, expected: usize) -> StoreError {
+        StoreError::Length { uri: self.mode.uri(&self.path), found: found as u64, expected: expected as u64 }
+    }
+
+    /// `length` bytes from `offset`, cut at the end of the file.
+    pub(super) fn read(&self, offset: u64, length: Option<u64>) -> Result<Bytes> {
+        if self.size == 0 && self.direct.is_none() {
+            return self.read_unsized(offset, length);
+        }
+        let want = self.size.saturating_sub(offset).min(length.unwrap_or(u64::MAX));
+        let want = usize::try_from(want).unwrap_or(usize::MAX);
+        if want == 0 {
+            return Ok(Bytes::new());
+        }
+        if let Some(alignment) = self.direct {
+            return self.read_direct(offset, want, alignment);
+        }
+        if want < POOLED {
+            let mut bytes = Vec::new();
+            self.append(offset, want, &mut bytes)?;
+            return Ok(Bytes::from(bytes));
+        }
+        let mut buffer = Buffer::new(want, 1).map_err(|source| self.failed(&source))?;
+        let memory = &mut buffer.spare()[..want];
+        self.shared(memory, &|at, piece| self.exactly(offset + at as u64, piece, piece.len(), want, at))?;
+        // SAFETY: `shared` has filled the first `want` bytes.
+        Ok(unsafe { buffer.freeze(0..want) })
+    }
+
+    /// The aligned range around the wanted one, in one buffer; the result is a slice of that.
+    fn read_direct(&self, offset: u64, want: usize, alignment: Alignment) -> Result<Bytes> {
+        let start = alignment.down(offset);
+        let head = usize::try_from(offset - start).unwrap_or(0);
+        let needed = head.saturating_add(want);
+        let length = needed.checked_next_multiple_of(alignment.block).unwrap_or(usize::MAX);
+        let mut buffer = Buffer::new(length, alignment.memory).map_err(|source| self.failed(&source))?;
+        self.shared(&mut buffer.spare()[..length], &|at, piece| {
+            self.exactly(start + at as u64, piece, piece.len().min(needed - at), needed, at)
+        })?;
+        // SAFETY: `shared` has filled the first `needed` bytes.
+        Ok(unsafe { buffer.freeze(head..needed) })
+    }
+
+    /// Files of /proc and the like say 0 and still have content; some of them cannot be read at an offset.
+    fn read_unsized(&self, offset: u64, length: Option<u64>) -> Result<Bytes> {
+        let mut bytes = Vec::new();
+        io::Read::read_to_end(&mut &self.file, &mut bytes).map_err(|source| self.failed(&source))?;
+        let start = usize::try_from(offset).map_or(bytes.len(), |offset| offset.min(bytes.len()));
+        let rest = bytes.len() - start;
+        let length = length.and_then(|length| usize::try_from(length).ok()).map_or(rest, |length| length.min(rest));
+        Ok(Bytes::from(bytes).slice(start..start + length))
+    }
+
+    /// Fills `memory` from `offset`, cut at the end of the file; how many bytes that were.
+    pub(super) fn read_into(&self, offset: u64, memory: &mut [u8]) -> Result<usize> {
+        if self.size == 0 && self.direct.is_none() {
+            let bytes = self.read_unsized(offset, Some(memory.len() as u64))?;
+            memory[..bytes.len()].copy_from_slice(&bytes);
+            return Ok(bytes.len());
+        }
+        let rest = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let want = rest.min(memory.len());
+        // SAFETY: the same memory and length; only whole bytes are ever written into it.
+        let memory = unsafe { std::slice::from_raw_parts_mut(memory.as_mut_ptr().cast::<MaybeUninit<u8>>(), want) };
+        match self.direct {
+            None => self.shared(memory, &|at, piece| self.exactly(offset + at as u64, piece, piece.len(), want, at))?,
+            Some(alignment) => {
+                self.shared(memory, &|at, piece| self.into_any(offset + at as u64, piece, alignment))?;
+            }
+        }
+        Ok(want)
+    }
+
+    /// Reads past the page cache into memory of any alignment: at once what is aligned, the rest through a buffer.
+    fn into_any(&self, offset: u64, memory: &mut [MaybeUninit<u8>], alignment: Alignment) -> Result<()> {
+        let aligned = alignment.fits(memory.as_ptr().cast()) && alignment.down(offset) == offset;
+        let whole = if aligned { memory.len() - memory.len() % alignment.block } else { 0 };
+        let (bulk, rest) = memory.split_at_mut(whole);
+        self.exactly(offset, bulk, whole, whole, 0)?;
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let bytes = self.read_direct(offset + whole as u64, rest.len(), alignment)?;
+        // SAFETY: `read_direct` gives just as many bytes as asked for, from memory of its own.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), rest.as_mut_ptr().cast(), bytes.len()) };
+        Ok(())
+    }
+
+    /// Fills `memory` piece by piece, on several threads where it is large. `read` gets the place of a piece in
+    /// `memory`; pieces begin at multiples of [`PIECE`].
+    fn shared(&self, memory: &mut [MaybeUninit<u8>], read: &Fill<'_>) -> Result<()> {
+        if memory.len() < SHARED {
+            return read(0, memory);
+        }
+        let pieces = Mutex::new(memory.chunks_mut(PIECE).enumerate());
+        let next = || pieces.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let failure = Mutex::new(None);
+        let failures = AtomicUsize::new(0);
+        together(pool::io().threads().saturating_sub(1), &|| {
+            while let Some((number, piece)) = next().filter(|_| failures.load(Ordering::Relaxed) == 0) {
+                if let Err(error) = read(number * PIECE, piece) {
+                    failures.fetch_add(1, Ordering::Relaxed);
+                    failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                }
+            }
+        });
+        failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+    }
+
+    /// Reads at least the first `needed` bytes of `memory` from `offset`; `total` and `before` are for the error text.
+    fn exactly(
+        &self,
+        offset: u64,
+        memory: &mut [MaybeUninit<u8>],
+        needed: usize,
+        total: usize,
+        before: usize,
+    ) -> Result<()> {
+        let block = self.direct.map_or(1, |alignment| alignment.block);
+        let mut filled = 0;
+        while filled < needed {
+            // A transfer past the page cache goes on at a block, so bytes after one may be read twice.
+            let from = filled - filled % block;
+            let read = match rustix::io::pread(&self.file, &mut memory[from..], offset + from as u64) {
+                Ok((read, _)) => from + read.len(),
+                Err(Errno::INTR) => continue,
+                Err(source) => return Err(self.failed(&source.into())),
+            };
+            if read <= filled {
+                return Err(self.short(before + filled, total));
+            }
+            filled = read;
+        }
+        Ok(())
+    }
+
+    fn append(&self, offset: u64, want: usize, bytes: &mut Vec<u8>) -> Result<()> {
+        bytes
+            .try_reserve(want)
+            .map_err(|source| self.failed(&io::Error::new(io::ErrorKind::OutOfMemory, source.to_string())))?;
+        let start = bytes.len();
+        let end = start + want;
+        while bytes.len() < end {
+            let at = offset + (bytes.len() - start) as u64;
+            match rustix::io::pread(&self.file, spare_capacity(bytes), at) {
+                Ok(0) => return Err(self.short(bytes.len() - start, want)),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(source) => return Err(self.failed(&source.into())),
+            }
+        }
+        // The allocator may give more room than asked for, and the file may have grown meanwhile.
+        bytes.truncate(end);
+        Ok(())
+    }
 }
+
+/// Reads one piece, given its place and its memory.
+type Fill<'a> = dyn Fn(usize, &mut [MaybeUninit<u8>]) -> Result<()> + Sync + 'a;
 
 /// Reads `length` bytes from `offset` (to the end of the file if `None`).
 ///
-/// A range that passes the end is cut there; one that begins at or behind the end gives no bytes.
+/// A range that passes the end is cut there; one that begins at or behind the end gives no bytes. Past the page cache
+/// the device reads whole blocks, and the result is a slice of them. Large reads use the threads of the reading pool.
 ///
 /// # Errors
-/// [`StoreError::NotFound`], [`StoreError::PermissionDenied`], [`StoreError::Unsupported`] for a directory,
-/// [`StoreError::Length`] when the file shrinks while it is read.
+/// [`StoreError::NotFound`], [`StoreError::PermissionDenied`], [`StoreError::Unsupported`] for a directory or where
+/// the file system refuses `O_DIRECT`, [`StoreError::Length`] when the file shrinks while it is read.
 pub fn read(path: &str, offset: u64, length: Option<u64>, mode: Mode) -> Result<Bytes> {
-    mode.check(path)?;
-    let (file, size) = open(path)?;
-    let want = size.saturating_sub(offset).min(length.unwrap_or(u64::MAX));
-    let mut buffer = Vec::with_capacity(usize::try_from(want).unwrap_or(usize::MAX));
-    if want == 0 && size == 0 {
-        // Files of /proc and the like say 0 and still have content; some of them cannot be read at an offset.
-        io::Read::read_to_end(&mut &file, &mut buffer).map_err(|source| failed(path, &source))?;
-        let start = usize::try_from(offset).map_or(buffer.len(), |offset| offset.min(buffer.len()));
-        let rest = buffer.len() - start;
-        let length = length.and_then(|length| usize::try_from(length).ok()).map_or(rest, |length| length.min(rest));
-        return Ok(Bytes::from(buffer).slice(start..start + length));
-    }
-    fill(&file, path, offset, want, &mut buffer)?;
-    Ok(Bytes::from(buffer))
+    Reader::open(path, mode)?.read(offset, length)
 }
 
-/// Appends a whole file to `arena` and returns the number of bytes.
+/// Reads from `offset` into `memory`, as much as there is up to its length; how many bytes that were.
+///
+/// Past the page cache, bytes go straight into memory that has the alignment of the device, together with an offset
+/// that has it; all others are copied once.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_into(path: &str, offset: u64, memory: &mut [u8], mode: Mode) -> Result<usize> {
+    Reader::open(path, mode)?.read_into(offset, memory)
+}
+
+/// Appends a whole file to `arena`, through the page cache, and returns the number of bytes.
 ///
 /// # Errors
 /// As [`read`].
 pub fn read_onto(path: &str, arena: &mut Vec<u8>) -> Result<usize> {
-    let (file, size) = open(path)?;
+    let reader = Reader::open(path, Mode::Buffered)?;
+    let want = usize::try_from(reader.size).unwrap_or(usize::MAX);
     let start = arena.len();
-    fill(&file, path, 0, size, arena)?;
+    reader.append(0, want, arena)?;
     Ok(arena.len() - start)
-}
-
-fn fill(file: &File, path: &str, offset: u64, want: u64, buffer: &mut Vec<u8>) -> Result<()> {
-    let want_len = usize::try_from(want).unwrap_or(usize::MAX);
-    buffer.reserve(want_len);
-    let start = buffer.len();
-    let end = start + want_len;
-    while buffer.len() < end {
-        let at = offset + (buffer.len() - start) as u64;
-        let read = match rustix::io::pread(file, spare_capacity(buffer), at) {
-            Ok(read) => read,
-            Err(rustix::io::Errno::INTR) => continue,
-            Err(source) => return Err(failed(path, &source.into())),
-        };
-        if read == 0 {
-            let found = (buffer.len() - start) as u64;
-            return Err(StoreError::Length { uri: format!("file://{path}"), found, expected: want });
-        }
-    }
-    // The allocator may give more room than asked for, and the file may have grown meanwhile.
-    buffer.truncate(end);
-    Ok(())
 }
