@@ -4,13 +4,16 @@
 //! are `object_store` clients; local files are read and written by [`local`], on the calling thread or on the
 //! reading pool, because a hop through a runtime costs more than a small read.
 
+mod credentials;
 pub mod error;
+mod layers;
 pub mod local;
 pub mod observe;
 pub mod ops;
 pub mod pattern;
 pub mod registry;
 pub mod settings;
+mod transport;
 pub mod uri;
 pub mod work;
 
