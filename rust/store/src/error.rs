@@ -45,6 +45,14 @@ pub enum StoreError {
         /// What the store said.
         detail: String,
     },
+    /// The object is not in the state that the operation asks for.
+    #[error("{uri}: precondition failed ({detail})")]
+    Precondition {
+        /// The object.
+        uri: String,
+        /// What the store said.
+        detail: String,
+    },
     /// The credentials are missing, wrong, or not enough.
     #[error("{uri}: permission denied ({detail})")]
     PermissionDenied {
@@ -106,6 +114,7 @@ impl StoreError {
             Self::InvalidUri { uri, .. }
             | Self::NotFound { uri, .. }
             | Self::AlreadyExists { uri, .. }
+            | Self::Precondition { uri, .. }
             | Self::PermissionDenied { uri, .. }
             | Self::Timeout { uri, .. }
             | Self::Unsupported { uri, .. }
@@ -137,6 +146,7 @@ impl StoreError {
         match source {
             E::NotFound { .. } => Self::NotFound { uri, detail },
             E::AlreadyExists { .. } => Self::AlreadyExists { uri, detail },
+            E::Precondition { .. } | E::NotModified { .. } => Self::Precondition { uri, detail },
             E::PermissionDenied { .. } | E::Unauthenticated { .. } => Self::PermissionDenied { uri, detail },
             E::NotSupported { .. } | E::NotImplemented { .. } => Self::Unsupported { uri, detail },
             E::InvalidPath { .. } => Self::InvalidUri { uri, reason: detail },
@@ -158,7 +168,7 @@ impl From<s3dlio_runtime::executor::StartError> for StoreError {
 }
 
 /// The texts of an error and its causes; a cause that its parent already quotes is left out.
-fn chain(error: &(dyn StdError + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

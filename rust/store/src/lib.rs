@@ -4,6 +4,8 @@
 //! are `object_store` clients; local files are read and written by [`local`], on the calling thread or on the
 //! reading pool, because a hop through a runtime costs more than a small read.
 
+pub mod bucket;
+pub mod check;
 mod credentials;
 pub mod error;
 mod layers;

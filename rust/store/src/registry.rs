@@ -9,7 +9,7 @@ use s3dlio_runtime::fork::{self, ForkLocal};
 
 use crate::error::{Result, StoreError};
 use crate::local::Mode;
-use crate::settings::{self, Azure, Gcs, S3};
+use crate::settings::{self, Settings};
 use crate::uri::{Scheme, Uri};
 
 /// The store behind a URI.
@@ -19,24 +19,6 @@ pub enum Backend {
     Local(Mode),
     /// A network store, or the one in memory.
     Object(Arc<dyn ObjectStore>),
-}
-
-/// The settings of a network store: the key under which its client is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Settings {
-    S3(S3),
-    Gcs(Gcs),
-    Azure(Azure),
-}
-
-impl Settings {
-    fn build(&self) -> Result<Arc<dyn ObjectStore>> {
-        match self {
-            Self::S3(settings) => settings.build(),
-            Self::Gcs(settings) => settings.build(),
-            Self::Azure(settings) => settings.build(),
-        }
-    }
 }
 
 type Clients = RwLock<HashMap<Settings, Arc<dyn ObjectStore>>>;
@@ -60,9 +42,7 @@ pub fn open(uri: &Uri) -> Result<Backend> {
         Scheme::File => Ok(Backend::Local(Mode::Buffered)),
         Scheme::Direct => Ok(Backend::Local(Mode::Direct { fallback: settings::direct_fallback() })),
         Scheme::Memory => memory(uri).map(Backend::Object),
-        Scheme::S3 => client(Settings::S3(S3::resolve(uri)?)).map(Backend::Object),
-        Scheme::Gcs => client(Settings::Gcs(Gcs::resolve(uri)?)).map(Backend::Object),
-        Scheme::Azure => client(Settings::Azure(Azure::resolve(uri)?)).map(Backend::Object),
+        Scheme::S3 | Scheme::Gcs | Scheme::Azure => client(Settings::resolve(uri)?).map(Backend::Object),
     }
 }
 

@@ -24,7 +24,7 @@ use reqwest::{Certificate, NoProxy, Proxy};
 use s3dlio_runtime::fork::ForkLocal;
 use s3dlio_runtime::stats::{self, Counter};
 
-use crate::error::{Result, StoreError};
+use crate::error::{Result, StoreError, chain};
 use crate::settings::{Network, config};
 
 /// What the requests are for.
@@ -254,10 +254,6 @@ fn broken(error: &(dyn StdError + 'static)) -> HttpErrorKind {
         }
     }
     HttpErrorKind::Unknown
-}
-
-fn chain(error: &(dyn StdError + 'static)) -> String {
-    error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {}", chain(cause)))
 }
 
 /// Resolves names as the system does and begins with another address each time, so that the connections of one

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use object_store::client::{
-    CredentialProvider, HttpClient, HttpError, HttpRequest, HttpRequestBody, HttpResponse, StaticCredentialProvider,
+    CredentialProvider, HttpClient, HttpRequest, HttpRequestBody, HttpResponse, StaticCredentialProvider,
 };
 
 use crate::layers::Refreshing;
@@ -169,7 +169,6 @@ pub(crate) struct Remote<S: Signature> {
     pub(crate) service: HttpClient,
     pub(crate) credentials: Credentials<S::Credential>,
     signature: S,
-    anonymous: bool,
 }
 
 impl<S: Signature> Remote<S> {
@@ -179,35 +178,80 @@ impl<S: Signature> Remote<S> {
         } else {
             service
         };
-        let anonymous = credentials.name() == ANONYMOUS;
-        Self { url, service, credentials, signature, anonymous }
+        Self { url, service, credentials, signature }
     }
+}
 
-    /// Sends one request, signed unless the access is anonymous.
+/// A bucket behind its address, whatever the cloud.
+#[async_trait]
+pub(crate) trait Connection: Send + Sync {
+    /// The bucket's URL.
+    fn url(&self) -> &str;
+
+    /// Where the credentials come from, in words.
+    fn login(&self) -> &str;
+
+    /// When the present credential expires, where that is known.
+    fn expiry(&self) -> Option<DateTime<Utc>>;
+
+    /// Gets a credential, if any is needed.
+    async fn log_in(&self) -> object_store::Result<()>;
+
+    /// Sends one request to the bucket's URL with `query` behind it, signed unless the access is anonymous.
     ///
     /// # Errors
     /// Those of the credentials and of the connection; an answer of any status is none.
-    pub(crate) async fn send(
+    async fn send(
         &self,
         method: http::Method,
         query: &str,
-        headers: &[(&'static str, &str)],
+        headers: &[(&'static str, String)],
         body: String,
-    ) -> object_store::Result<Result<HttpResponse, HttpError>> {
-        let invalid = |source: http::Error| object_store::Error::Generic { store: "HTTP", source: Box::new(source) };
-        let length = body.len();
+    ) -> object_store::Result<HttpResponse>;
+}
+
+#[async_trait]
+impl<S: Signature> Connection for Remote<S> {
+    fn url(&self) -> &str {
+        &self.url
+    }
+
+    fn login(&self) -> &str {
+        self.credentials.name()
+    }
+
+    fn expiry(&self) -> Option<DateTime<Utc>> {
+        self.credentials.expiry()
+    }
+
+    async fn log_in(&self) -> object_store::Result<()> {
+        self.credentials.get().await.map(|_| ())
+    }
+
+    async fn send(
+        &self,
+        method: http::Method,
+        query: &str,
+        headers: &[(&'static str, String)],
+        body: String,
+    ) -> object_store::Result<HttpResponse> {
         let mut request = http::Request::builder().method(method).uri(format!("{}{query}", self.url));
         for (name, value) in headers {
-            request = request.header(*name, *value);
+            request = request.header(*name, value);
         }
+        request = request.header(http::header::CONTENT_LENGTH, body.len());
         let body = if body.is_empty() { HttpRequestBody::empty() } else { body.into() };
-        let mut request = request.header(http::header::CONTENT_LENGTH, length).body(body).map_err(invalid)?;
-        if !self.anonymous {
+        let mut request = request.body(body).map_err(generic)?;
+        if self.login() != ANONYMOUS {
             let credential = self.credentials.get().await?;
             self.signature.sign(&mut request, &credential)?;
         }
-        Ok(self.service.execute(request).await)
+        self.service.execute(request).await.map_err(generic)
     }
+}
+
+fn generic(source: impl std::error::Error + Send + Sync + 'static) -> object_store::Error {
+    object_store::Error::Generic { store: "HTTP", source: Box::new(source) }
 }
 
 /// The name of access without credentials.

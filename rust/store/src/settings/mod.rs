@@ -13,6 +13,9 @@ mod profile;
 mod s3;
 
 use std::fmt;
+use std::sync::Arc;
+
+use object_store::ObjectStore;
 
 pub use azure::Azure;
 pub(crate) use azure::AzureLogin;
@@ -25,7 +28,61 @@ pub(crate) use profile::ProfileFiles;
 pub use s3::S3;
 pub(crate) use s3::{AwsKeys, AwsLogin, AwsRole};
 
+use crate::credentials::Connection;
 use crate::error::{Result, StoreError};
+use crate::uri::{Scheme, Uri};
+
+/// The settings of a network store: the key under which its client is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Settings {
+    /// Amazon S3 and its like.
+    S3(S3),
+    /// Google Cloud Storage.
+    Gcs(Gcs),
+    /// Azure Blob Storage.
+    Azure(Azure),
+}
+
+impl Settings {
+    /// The settings that hold for `uri` at this moment.
+    pub(crate) fn resolve(uri: &Uri) -> Result<Self> {
+        match uri.scheme {
+            Scheme::S3 => S3::resolve(uri).map(Self::S3),
+            Scheme::Gcs => Gcs::resolve(uri).map(Self::Gcs),
+            Scheme::Azure => Azure::resolve(uri).map(Self::Azure),
+            Scheme::File | Scheme::Direct | Scheme::Memory => {
+                Err(StoreError::Unsupported { uri: uri.to_string(), detail: "is no network store".into() })
+            }
+        }
+    }
+
+    /// Builds the client.
+    pub(crate) fn build(&self) -> Result<Arc<dyn ObjectStore>> {
+        match self {
+            Self::S3(settings) => settings.build(),
+            Self::Gcs(settings) => settings.build(),
+            Self::Azure(settings) => settings.build(),
+        }
+    }
+
+    /// The connection to the bucket for requests that the client has no verb for.
+    pub(crate) fn connect(&self) -> Result<Arc<dyn Connection>> {
+        Ok(match self {
+            Self::S3(settings) => Arc::new(settings.remote()?),
+            Self::Gcs(settings) => Arc::new(settings.remote()?),
+            Self::Azure(settings) => Arc::new(settings.remote()?),
+        })
+    }
+
+    /// The settings of the network.
+    pub(crate) fn network(&self) -> &Network {
+        match self {
+            Self::S3(settings) => settings.network(),
+            Self::Gcs(settings) => settings.network(),
+            Self::Azure(settings) => settings.network(),
+        }
+    }
+}
 
 /// Whether `direct://` reads and writes through the page cache where a file system refuses `O_DIRECT`, instead of
 /// raising; `S3DLIO_DIRECT_FALLBACK`, false.

@@ -159,7 +159,7 @@ impl S3 {
         let login = login_of_environment()?;
         let set = host.or(named);
         // The files are looked at only where something is missing that they could say.
-        let wanted = login.is_none() || region.is_none() || set.is_none() || var("AWS_PROFILE").is_some();
+        let wanted = login.is_none() || region.is_none() || set.is_none() || profile_is_named();
         let profile = if wanted { ProfileFiles::from_env().load()? } else { None };
         let set = match (set, &profile) {
             (None, Some(profile)) => endpoint_of_profile(profile)?,
@@ -254,6 +254,10 @@ impl S3 {
     }
 }
 
+fn profile_is_named() -> bool {
+    first_of(&["AWS_PROFILE", "AWS_DEFAULT_PROFILE"]).is_some()
+}
+
 /// The login that the environment names by itself.
 fn login_of_environment() -> Result<Option<AwsLogin>> {
     if flag("AWS_SKIP_SIGNATURE") {
@@ -263,7 +267,7 @@ fn login_of_environment() -> Result<Option<AwsLogin>> {
         return Ok(Some(AwsLogin::Keys(keys)));
     }
     // A profile that someone named goes before what the machine offers.
-    if var("AWS_PROFILE").is_some() {
+    if profile_is_named() {
         return Ok(None);
     }
     if let Some(token_file) = var("AWS_WEB_IDENTITY_TOKEN_FILE") {
