@@ -79,7 +79,7 @@ fn store_class(error: &StoreError) -> &'static str {
         StoreError::Unsupported { .. } => "UnsupportedError",
         StoreError::Length { .. } => "CorruptDataError",
         StoreError::Forked { .. } => "ForkedProcessError",
-        StoreError::Store { .. } => "StoreError",
+        StoreError::Precondition { .. } | StoreError::Store { .. } => "StoreError",
     }
 }
 

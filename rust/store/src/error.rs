@@ -45,12 +45,12 @@ pub enum StoreError {
         /// What the store said.
         detail: String,
     },
-    /// The object is not in the state that the request asked for.
+    /// The object is not in the state that the operation asks for.
     #[error("{uri}: precondition failed ({detail})")]
     Precondition {
         /// The object.
         uri: String,
-        /// What was found and what was expected.
+        /// What the store said.
         detail: String,
     },
     /// The credentials are missing, wrong, or not enough.
@@ -168,7 +168,7 @@ impl From<s3dlio_runtime::executor::StartError> for StoreError {
 }
 
 /// The texts of an error and its causes; a cause that its parent already quotes is left out.
-fn chain(error: &(dyn StdError + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

@@ -4,7 +4,11 @@
 //! are `object_store` clients; local files are read and written by [`local`], on the calling thread or on the
 //! reading pool, because a hop through a runtime costs more than a small read.
 
+pub mod bucket;
+pub mod check;
+mod credentials;
 pub mod error;
+mod layers;
 pub mod local;
 pub mod naming;
 pub mod observe;
@@ -14,6 +18,7 @@ pub mod pattern;
 pub mod registry;
 pub mod settings;
 pub mod size_cache;
+mod transport;
 pub mod uri;
 pub mod work;
 

@@ -9,7 +9,7 @@ use s3dlio_runtime::fork::{self, ForkLocal};
 
 use crate::error::{Result, StoreError};
 use crate::local::{LocalStore, Mode};
-use crate::settings::{self, S3};
+use crate::settings::{self, Settings};
 use crate::uri::{Scheme, Uri};
 
 /// The store behind a URI.
@@ -21,7 +21,11 @@ pub enum Backend {
     Object(Arc<dyn ObjectStore>),
 }
 
-type Clients = RwLock<HashMap<S3, Arc<dyn ObjectStore>>>;
+type Clients = RwLock<HashMap<Settings, Arc<dyn ObjectStore>>>;
+
+/// Clients that are kept at most. A program that changes its credentials every hour would otherwise keep one for
+/// each; what is thrown away is built anew within a millisecond, with the same connections.
+const MOST_CLIENTS: usize = 256;
 
 /// Connections do not survive a fork, so neither do the clients that own them.
 static CLIENTS: ForkLocal<Clients> = ForkLocal::new();
@@ -38,10 +42,7 @@ pub fn open(uri: &Uri) -> Result<Backend> {
         Scheme::File => Ok(Backend::Local(Mode::Buffered)),
         Scheme::Direct => Ok(Backend::Local(Mode::Direct { fallback: settings::direct_fallback() })),
         Scheme::Memory => memory(uri).map(Backend::Object),
-        Scheme::S3 => s3(uri).map(Backend::Object),
-        Scheme::Gcs | Scheme::Azure => {
-            Err(StoreError::Unsupported { uri: uri.to_string(), detail: "no client for this scheme".into() })
-        }
+        Scheme::S3 | Scheme::Gcs | Scheme::Azure => client(Settings::resolve(uri)?).map(Backend::Object),
     }
 }
 
@@ -63,14 +64,16 @@ pub fn object_store(uri: &Uri) -> Result<(Arc<dyn ObjectStore>, object_store::pa
     }
 }
 
-fn s3(uri: &Uri) -> Result<Arc<dyn ObjectStore>> {
-    let settings = S3::resolve(uri)?;
+fn client(settings: Settings) -> Result<Arc<dyn ObjectStore>> {
     let clients = CLIENTS.get_or_init(Clients::default);
     if let Some(client) = clients.read().unwrap_or_else(PoisonError::into_inner).get(&settings) {
         return Ok(Arc::clone(client));
     }
-    let client: Arc<dyn ObjectStore> = Arc::new(settings.build()?);
+    let client = settings.build()?;
     let mut clients = clients.write().unwrap_or_else(PoisonError::into_inner);
+    if clients.len() >= MOST_CLIENTS {
+        clients.clear();
+    }
     Ok(Arc::clone(clients.entry(settings).or_insert(client)))
 }
 

@@ -1,18 +1,90 @@
-//! Settings of the network stores, from the environment.
+//! Settings of the network stores, from the environment and the files that it names.
 //!
 //! They are read at each call and are part of the key under which a client is kept, so a change takes effect at
 //! once and two settings never share connections.
 
+mod azure;
+mod connection_string;
+mod files;
+mod gcs;
+mod known;
 mod network;
+mod profile;
 mod s3;
 
-pub use network::Network;
-pub use s3::S3;
-
 use std::cell::Cell;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::StoreError;
+use object_store::ObjectStore;
+
+pub use azure::Azure;
+pub(crate) use azure::AzureLogin;
+pub(crate) use files::Watched;
+pub use gcs::Gcs;
+pub(crate) use gcs::{GcsLogin, KeyFile};
+pub use known::{VARIABLES, unknown_variables};
+pub use network::Network;
+pub(crate) use profile::ProfileFiles;
+pub use s3::S3;
+pub(crate) use s3::{AwsKeys, AwsLogin, AwsRole};
+
+use crate::credentials::Connection;
+use crate::error::{Result, StoreError};
+use crate::uri::{Scheme, Uri};
+
+/// The settings of a network store: the key under which its client is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Settings {
+    /// Amazon S3 and its like.
+    S3(S3),
+    /// Google Cloud Storage.
+    Gcs(Gcs),
+    /// Azure Blob Storage.
+    Azure(Azure),
+}
+
+impl Settings {
+    /// The settings that hold for `uri` at this moment.
+    pub(crate) fn resolve(uri: &Uri) -> Result<Self> {
+        match uri.scheme {
+            Scheme::S3 => S3::resolve(uri).map(Self::S3),
+            Scheme::Gcs => Gcs::resolve(uri).map(Self::Gcs),
+            Scheme::Azure => Azure::resolve(uri).map(Self::Azure),
+            Scheme::File | Scheme::Direct | Scheme::Memory => {
+                Err(StoreError::Unsupported { uri: uri.to_string(), detail: "is no network store".into() })
+            }
+        }
+    }
+
+    /// Builds the client.
+    pub(crate) fn build(&self) -> Result<Arc<dyn ObjectStore>> {
+        match self {
+            Self::S3(settings) => settings.build(),
+            Self::Gcs(settings) => settings.build(),
+            Self::Azure(settings) => settings.build(),
+        }
+    }
+
+    /// The connection to the bucket for requests that the client has no verb for.
+    pub(crate) fn connect(&self) -> Result<Arc<dyn Connection>> {
+        Ok(match self {
+            Self::S3(settings) => Arc::new(settings.remote()?),
+            Self::Gcs(settings) => Arc::new(settings.remote()?),
+            Self::Azure(settings) => Arc::new(settings.remote()?),
+        })
+    }
+
+    /// The settings of the network.
+    pub(crate) fn network(&self) -> &Network {
+        match self {
+            Self::S3(settings) => settings.network(),
+            Self::Gcs(settings) => settings.network(),
+            Self::Azure(settings) => settings.network(),
+        }
+    }
+}
 
 /// Whether `direct://` reads and writes through the page cache where a file system refuses `O_DIRECT`, instead of
 /// raising; `S3DLIO_DIRECT_FALLBACK`, false.
@@ -47,11 +119,26 @@ pub fn size_cache_limits() -> (Duration, usize) {
 /// The Azure account that the environment names: URIs may then leave it out.
 #[must_use]
 pub fn azure_account() -> Option<String> {
-    var("AZURE_STORAGE_ACCOUNT").or_else(|| var("AZURE_BLOB_ACCOUNT"))
+    azure::account_of_environment()
+}
+
+/// A text that no log or error may show.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Secret(pub(crate) String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
 }
 
 pub(crate) fn var(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The first of several names that is set, and its value: the more special name stands first.
+pub(crate) fn first_of(names: &[&'static str]) -> Option<(&'static str, String)> {
+    names.iter().find_map(|&name| var(name).map(|value| (name, value)))
 }
 
 pub(crate) fn flag(name: &str) -> bool {
@@ -60,4 +147,19 @@ pub(crate) fn flag(name: &str) -> bool {
 
 pub(crate) fn config(option: &str, found: &str, expected: &str) -> StoreError {
     StoreError::Config { option: option.into(), found: format!("{found:?}"), expected: expected.into() }
+}
+
+/// An endpoint as the clients want it: `http` or `https`, a host, no slash at the end.
+pub(crate) fn endpoint(option: &str, text: &str) -> Result<url::Url> {
+    let bad = || config(option, text, "http://host:port or https://host:port");
+    let url = url::Url::parse(text).map_err(|_| bad())?;
+    if url.host_str().is_none() || !["http", "https"].contains(&url.scheme()) || url.query().is_some() {
+        return Err(bad());
+    }
+    Ok(url)
+}
+
+/// The home directory, where the tools of the clouds keep their files.
+pub(crate) fn home() -> Option<std::path::PathBuf> {
+    var("HOME").map(Into::into)
 }
