@@ -164,11 +164,8 @@ fn distort(response: &mut Response<Body>, action: &Action, ending: &Arc<Ending>)
         Action::Length { by } => {
             let announced = length.saturating_add_signed(*by);
             response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(announced));
-            if announced < length {
-                response.body_mut().cut(announced, Then::Overrun, ending);
-            } else {
-                response.body_mut().distrust_length();
-            }
+            let (at, then) = if announced < length { (announced, Then::Overrun) } else { (length, Then::Close) };
+            response.body_mut().cut(at, then, ending);
         }
         Action::Chunked { after } => {
             response.headers_mut().remove(header::CONTENT_LENGTH);
