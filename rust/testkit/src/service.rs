@@ -49,11 +49,12 @@ pub(crate) async fn serve(
         }
     };
     let action = state.faults.of(&request);
-    let (entry, _answering) = state.log.begin(request.clone());
+    let (entry, answering) = state.log.begin(request.clone());
     if let Some(action) = &action {
         entry.hit(action);
     }
-    let response = answered(&state, &request, body, action.as_ref(), &ending, &entry).await?;
+    let mut response = answered(&state, &request, body, action.as_ref(), &ending, &entry).await?;
+    response.body_mut().hold(answering);
     entry.answered(response.status().as_u16());
     Ok(response)
 }
