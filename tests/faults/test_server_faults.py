@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import s3dlio
 
+from tests.fixtures.programs import started
 from tests.fixtures.testkit import fault
 
 MIB = 1 << 20
@@ -214,6 +215,28 @@ def test_a_put_that_never_arrives_leaves_nothing(testkit, place, monkeypatch):
     testkit.faults(fault("reset", stage="upload", after=MIB, where={"operation": "PutObject"}))
     with within(10), pytest.raises(OSError, match="key"):
         s3dlio.put(f"{place}/key", pattern(4 * MIB))
+    assert testkit.keys(place) == []
+
+
+@pytest.mark.parametrize("size", [4 * MIB, HUGE])
+def test_a_writer_that_is_killed_leaves_nothing(testkit, place, size):
+    testkit.faults(fault("throttle", bytes_per_second=MIB))
+    code = """
+        import sys, s3dlio
+        print("begins", flush=True)
+        s3dlio.put(sys.argv[1], bytes(int(sys.argv[2])))
+    """
+    with started(code, f"{place}/key", str(size), S3DLIO_OPERATION_TIMEOUT_SECS="60") as writer:
+        assert writer.stdout.readline() == "begins\n"
+        deadline = time.monotonic() + 20
+        while not any(seen["received"] for seen in testkit.requests()):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        writer.kill()
+        writer.wait(10)
+    testkit.faults()
+    # What the server had received by then has been taken in.
+    time.sleep(0.5)
     assert testkit.keys(place) == []
 
 

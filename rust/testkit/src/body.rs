@@ -11,6 +11,7 @@ use http_body::{Frame, SizeHint};
 use tokio::time::Sleep;
 
 use crate::content::Pieces;
+use crate::log::Answering;
 use crate::wire::Ending;
 
 /// Time for the bytes before a break to leave: a reset overtakes what the kernel has not sent yet.
@@ -51,9 +52,15 @@ pub(crate) struct Body {
     lengthless: bool,
     sleep: Option<Pin<Box<Sleep>>>,
     ending: Arc<Ending>,
+    _answering: Option<Answering>,
 }
 
 impl Body {
+    /// The request counts as being answered until this body is sent or given up.
+    pub(crate) fn hold(&mut self, answering: Answering) {
+        self._answering = Some(answering);
+    }
+
     pub(crate) fn cut(&mut self, at: u64, then: Then, ending: &Arc<Ending>) {
         self.ending = Arc::clone(ending);
         if at == 0 && matches!(then, Then::Overrun) {

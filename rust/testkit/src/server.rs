@@ -36,7 +36,9 @@ impl Server {
     /// What the operating system says when the port is taken or no thread can be had.
     pub fn start(protocol: Protocol, port: u16) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, port)))?;
+        // Not bound by the runtime, so that a test which is asynchronous itself can start servers.
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+        listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let state = Arc::new(State { protocol, ..State::default() });
         let (stop, stopped) = oneshot::channel();
@@ -109,7 +111,8 @@ impl Drop for Server {
     }
 }
 
-async fn accept(listener: TcpListener, state: Arc<State>) {
+async fn accept(listener: std::net::TcpListener, state: Arc<State>) {
+    let Ok(listener) = TcpListener::from_std(listener) else { return };
     loop {
         // To accept fails for a connection that is gone already, or for want of descriptors, which passes.
         let Ok((stream, _)) = listener.accept().await else {

@@ -49,11 +49,12 @@ pub(crate) async fn serve(
         }
     };
     let action = state.faults.of(&request);
-    let (entry, _answering) = state.log.begin(request.clone());
+    let (entry, answering) = state.log.begin(request.clone());
     if let Some(action) = &action {
         entry.hit(action);
     }
-    let response = answered(&state, &request, body, action.as_ref(), &ending, &entry).await?;
+    let mut response = answered(&state, &request, body, action.as_ref(), &ending, &entry).await?;
+    response.body_mut().hold(answering);
     entry.answered(response.status().as_u16());
     Ok(response)
 }
@@ -164,11 +165,8 @@ fn distort(response: &mut Response<Body>, action: &Action, ending: &Arc<Ending>)
         Action::Length { by } => {
             let announced = length.saturating_add_signed(*by);
             response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(announced));
-            if announced < length {
-                response.body_mut().cut(announced, Then::Overrun, ending);
-            } else {
-                response.body_mut().distrust_length();
-            }
+            let (at, then) = if announced < length { (announced, Then::Overrun) } else { (length, Then::Close) };
+            response.body_mut().cut(at, then, ending);
         }
         Action::Chunked { after } => {
             response.headers_mut().remove(header::CONTENT_LENGTH);
