@@ -37,8 +37,9 @@ def log(tmp_path):
 
 
 def operations(*logs) -> tuple[int, bool]:
+    """The reads of objects in some logs, and whether all logs have been ended."""
     summary = oplog.summary(*logs)
-    return summary["operations"], summary["complete"]
+    return summary["verbs"].get("GET", {"operations": 0})["operations"], summary["complete"]
 
 
 @pytest.mark.parametrize("ending", ["", "sys.exit(0)", "threading.Thread(target=load).start()"])
@@ -53,15 +54,16 @@ def test_a_failing_log_is_told_at_exit(data):
     code = (
         PRELUDE
         + """
-import resource, signal
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+import logging, resource
+logging.getLogger("s3dlio").addHandler(logging.NullHandler())
 s3dlio.init_op_log(log)
 resource.setrlimit(resource.RLIMIT_FSIZE, (os.path.getsize(log), resource.RLIM_INFINITY))
 load()
 try:
     s3dlio.finalize_op_log()
 except s3dlio.StoreError as error:
-    assert "5 operations are not in the log" in str(error), error
+    lost = int(str(error).split(" operations are not in the log")[0].rpartition(" ")[2])
+    assert lost >= 5, error
 else:
     raise AssertionError("no error")
 """
@@ -138,6 +140,7 @@ def test_a_fork_while_other_threads_write_the_log(data, log):
         PRELUDE
         + """
 s3dlio.init_op_log(log)
+load()  # a thread that imports NumPy at the moment of a fork would leave its import lock to the child
 stop = threading.Event()
 
 def work():

@@ -99,7 +99,7 @@ def test_failures_are_in_the_log(tmp_path):
     with s3dlio.op_log(tmp_path / "log"), pytest.raises(s3dlio.NotFoundError):
         list(s3dlio.PyBytesAsyncDataLoader(s3dlio.PyDataset.from_uris([missing])))
     summary = oplog.summary(tmp_path / "log")
-    assert (summary["operations"], summary["failed"]) == (1, 1)
+    assert (summary["verbs"]["GET"]["operations"], summary["failed"]) == (1, 1)
     (error,) = summary["errors"]
     assert (error["verb"], error["count"]) == ("GET", 1)
     assert "not found" in error["error"]

@@ -124,7 +124,7 @@ struct Subscriber;
 impl tracing::Subscriber for Subscriber {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         let known = TARGETS.iter().any(|target| metadata.target().starts_with(target));
-        metadata.is_event() && known && *metadata.level() <= filter(LEVEL.load(Ordering::Relaxed))
+        !metadata.is_span() && known && *metadata.level() <= filter(LEVEL.load(Ordering::Relaxed))
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {

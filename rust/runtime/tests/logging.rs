@@ -55,7 +55,7 @@ fn an_event_keeps_its_level_fields_thread_and_time() {
     logging::set_level(LevelFilter::INFO);
     let before = SystemTime::now();
     let name = "logs-here";
-    let work = || {
+    let work = move || {
         info!(target: "s3dlio_test", number = 3, name, why = %"it is so", "something happened");
         one_of_each();
     };
