@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from s3dlio import errors, order
 from s3dlio._s3dlio import BytesView, __version__
+from s3dlio.check import CheckReport, CheckStep, check, check_async, warn_of_unknown_variables
 from s3dlio.dataset import PyDataset, create_dataset
 from s3dlio.errors import (
     AlreadyExistsError,
@@ -64,6 +65,8 @@ if TYPE_CHECKING:
 __all__ = [
     "AlreadyExistsError",
     "BytesView",
+    "CheckReport",
+    "CheckStep",
     "ConfigError",
     "CorruptDataError",
     "ForkedProcessError",
@@ -83,6 +86,8 @@ __all__ = [
     "TransformError",
     "UnsupportedError",
     "__version__",
+    "check",
+    "check_async",
     "create_async_loader",
     "create_dataset",
     "delete",
@@ -123,3 +128,6 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(_LAZY[name]), name)
     message = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(message)
+
+
+warn_of_unknown_variables()

@@ -5,6 +5,7 @@
 mod arrays;
 mod buffer;
 mod bytes_view;
+mod check;
 mod completions;
 mod errors;
 mod loader;
@@ -29,5 +30,6 @@ fn _s3dlio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     verbs::register(module)?;
     arrays::register(module)?;
     loader::register(module)?;
-    process::register(module)
+    process::register(module)?;
+    check::register(module)
 }
