@@ -37,6 +37,7 @@ from s3dlio.compat import (
     stat_key,
     stat_object,
 )
+from s3dlio.check import CheckReport, CheckStep, check, check_async, warn_of_unknown_variables
 from s3dlio.dataset import PyDataset, create_dataset
 from s3dlio.errors import (
     AlreadyExistsError,
@@ -91,6 +92,8 @@ if TYPE_CHECKING:
 __all__ = [
     "AlreadyExistsError",
     "BytesView",
+    "CheckReport",
+    "CheckStep",
     "ConfigError",
     "CorruptDataError",
     "ForkedProcessError",
@@ -111,6 +114,8 @@ __all__ = [
     "TransformError",
     "UnsupportedError",
     "__version__",
+    "check",
+    "check_async",
     "create_async_loader",
     "create_bucket",
     "create_bucket_async",
@@ -176,3 +181,6 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(_LAZY[name]), name)
     message = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(message)
+
+
+warn_of_unknown_variables()

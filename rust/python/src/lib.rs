@@ -6,6 +6,7 @@ mod arrays;
 mod buffer;
 mod bulk;
 mod bytes_view;
+mod check;
 mod completions;
 mod errors;
 mod listing;
@@ -37,4 +38,5 @@ fn _s3dlio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     process::register(module)?;
     oplog::register(module)?;
     logging::register(module)
+    check::register(module)
 }

@@ -150,7 +150,7 @@ fn a_large_upload_survives_keys_that_end_in_its_middle() {
                 std::thread::sleep(NOTICED);
                 reply(200, "<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>")
             }
-            _ if old => reply(403, "<Error><Code>ExpiredToken</Code></Error>"),
+            _ if old => reply(400, "<Error><Code>ExpiredToken</Code></Error>"),
             ("PUT", _) => {
                 counted.fetch_add(1, Ordering::SeqCst);
                 reply(200, "").with("ETag", "\"part\"")

@@ -11,7 +11,7 @@ use s3dlio_runtime::stats::{self, Counter};
 
 use crate::credentials::{Credentials, Signature};
 
-/// A transport that answers 401 and 403 with fresh credentials.
+/// A transport that answers refusals with fresh credentials.
 #[derive(Debug)]
 pub(crate) struct Refreshing<S: Signature> {
     inner: HttpClient,
@@ -25,12 +25,30 @@ impl<S: Signature> Refreshing<S> {
     }
 }
 
+/// Codes of S3 for tokens that have expired, which it says with the status of a malformed request.
+const EXPIRED: [&str; 3] = ["ExpiredToken", "InvalidToken", "TokenRefreshRequired"];
+
+/// Whether the answer refuses the credentials. The body of a refusal is short, and read where its code is needed; an
+/// answer to `HEAD` has none, and is then taken for one.
+async fn look(answer: HttpResponse) -> Result<(HttpResponse, bool), HttpError> {
+    match answer.status() {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Ok((answer, true)),
+        StatusCode::BAD_REQUEST => {
+            let (parts, body) = answer.into_parts();
+            let body = body.bytes().await?;
+            let text = String::from_utf8_lossy(&body);
+            let refused = body.is_empty() || EXPIRED.iter().any(|code| text.contains(code));
+            Ok((HttpResponse::from_parts(parts, body.clone().into()), refused))
+        }
+        _ => Ok((answer, false)),
+    }
+}
+
 #[async_trait]
 impl<S: Signature> HttpService for Refreshing<S> {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let mut again = request.clone();
-        let answer = self.inner.execute(request).await?;
-        let refused = matches!(answer.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+        let (answer, refused) = look(self.inner.execute(request).await?).await?;
         if !refused || !again.headers().contains_key(AUTHORIZATION) {
             return Ok(answer);
         }
