@@ -216,6 +216,48 @@ class BatchIter:
     def stats(self) -> dict[str, int]:
         """Return the figures of this iteration."""
 
+@final
+class Writer:
+    """An object that is being written; ``awaits`` says that an event loop waits for the operation."""
+
+    def __new__(
+        cls,
+        uri: str,
+        *,
+        compression: str = "none",
+        compression_level: int | None = None,
+        chunk_size: int | None = None,
+        buffer_size: int | None = None,
+        part_size: int | None = None,
+        max_in_flight: int | None = None,
+        content_type: str | None = None,
+        keep_parts: bool = False,
+    ) -> Self: ...
+    @property
+    def uri(self) -> str:
+        """The object with the extension of its compression."""
+    @property
+    def closed(self) -> bool:
+        """Whether the writer is finished, aborted or failed."""
+    @property
+    def bytes_written(self) -> int:
+        """Bytes taken so far."""
+    @property
+    def compressed_bytes(self) -> int:
+        """Bytes put out by the encoder so far."""
+    @property
+    def checksum(self) -> str:
+        """The checksum of the bytes taken so far."""
+    def write(self, data: Buffer, *, awaits: bool) -> Operation[int]:
+        """Return an operation that takes the next bytes; their number."""
+    def flush(self) -> Operation[None]:
+        """Return an operation that waits for the parts on their way."""
+    def finish(self, *, awaits: bool) -> Operation[tuple[int, int, str, int, str | None]]:
+        """Return an operation for (bytes, compressed bytes, checksum, parts, entity tag)."""
+    def abort(self) -> Operation[None]:
+        """Return an operation that gives the object up."""
+
+def check_compression(method: str, level: int | None) -> None: ...
 def get(uri: str, offset: int = 0, length: int | None = None) -> Operation[BytesView]: ...
 def get_many(uris: list[str], max_in_flight: int) -> Operation[list[tuple[str, BytesView]]]: ...
 def put(uri: str, data: Buffer) -> Operation[None]: ...

@@ -12,6 +12,7 @@ mod objects;
 mod operation;
 mod process;
 mod verbs;
+mod writer;
 
 use pyo3::prelude::*;
 
@@ -29,5 +30,6 @@ fn _s3dlio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     verbs::register(module)?;
     arrays::register(module)?;
     loader::register(module)?;
+    writer::register(module)?;
     process::register(module)
 }

@@ -79,6 +79,14 @@ pub enum StoreError {
         /// Bytes announced.
         expected: u64,
     },
+    /// The content is damaged, cut short, or not of the expected format.
+    #[error("{uri}: corrupt data ({detail})")]
+    Corrupt {
+        /// The object.
+        uri: String,
+        /// What is wrong with it.
+        detail: String,
+    },
     /// The value belongs to the parent of this process.
     #[error("{uri}: {detail}")]
     Forked {
@@ -110,6 +118,7 @@ impl StoreError {
             | Self::Timeout { uri, .. }
             | Self::Unsupported { uri, .. }
             | Self::Length { uri, .. }
+            | Self::Corrupt { uri, .. }
             | Self::Forked { uri, .. }
             | Self::Store { uri, .. } => uri,
         }

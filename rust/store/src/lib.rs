@@ -4,6 +4,7 @@
 //! are `object_store` clients; local files are read and written by [`local`], on the calling thread or on the
 //! reading pool, because a hop through a runtime costs more than a small read.
 
+pub mod compression;
 pub mod error;
 pub mod local;
 pub mod observe;
@@ -13,6 +14,7 @@ pub mod registry;
 pub mod settings;
 pub mod uri;
 pub mod work;
+pub mod writer;
 
 pub use error::{Result, StoreError};
 pub use uri::{Scheme, Uri};
