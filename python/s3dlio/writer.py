@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import difflib
+import io
 import operator
 import weakref
 from collections.abc import Iterator
@@ -81,6 +83,14 @@ class PyWriterOptions:
         self.chunk_size = chunk_size
         self.buffer_size = buffer_size
         self.content_type = content_type
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not hasattr(type(self), name):
+            near = difflib.get_close_matches(name, [slot[1:] for slot in self.__slots__], 1)
+            hint = f"; did you mean `{near[0]}`?" if near else ""
+            message = f"unknown option `{name}`{hint}"
+            raise ConfigError(message)
+        super().__setattr__(name, value)
 
     @property
     def compression(self) -> str:
@@ -361,6 +371,11 @@ class _Stream:
         """Return False."""
         return False
 
+    def read(self, size: int = -1) -> NoReturn:  # noqa: ARG002 - the signature of files
+        """Raise, as files do that are open for writing only; ``numpy.savez`` looks for it."""
+        message = "not readable"
+        raise io.UnsupportedOperation(message)
+
     def _give_up(self) -> None:
         # The exception that ended the block is the one worth reporting.
         with contextlib.suppress(Exception):
@@ -396,7 +411,7 @@ class PyObjectWriter(_Stream):
     """
 
     def __init__(self, uri: str, options: PyWriterOptions | None = None) -> None:
-        if not isinstance(options, PyWriterOptions | None):
+        if not isinstance(options, PyWriterOptions | None):  # pyright: ignore[reportUnnecessaryIsInstance]
             message = f"options: found {options!r}, expected PyWriterOptions or None"
             raise TypeError(message)
         super().__init__(_s3dlio.Writer(uri, **(options or PyWriterOptions()).to_dict()))
