@@ -29,6 +29,7 @@ from s3dlio.errors import (
     UnsupportedError,
 )
 from s3dlio.loader import PyBytesAsyncDataLoader, create_async_loader
+from s3dlio.multipart import MultipartUploadWriter
 from s3dlio.npz import read_npy, read_npz
 from s3dlio.options import LoaderOptions, PyLoaderOptions
 from s3dlio.process import stats
@@ -58,7 +59,6 @@ from s3dlio.storage import (
     stat_many_async,
 )
 from s3dlio.writer import (
-    MultipartUploadWriter,
     PyObjectWriter,
     PyWriterOptions,
     WriterStats,

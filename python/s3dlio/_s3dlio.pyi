@@ -248,6 +248,8 @@ class Writer:
     @property
     def checksum(self) -> str:
         """The checksum of the bytes taken so far."""
+    def write_small(self, data: object) -> int | None:
+        """Take a few bytes at once if they only have to be copied; their number, or None."""
     def write(self, data: Buffer, *, awaits: bool) -> Operation[int]:
         """Return an operation that takes the next bytes; their number."""
     def flush(self) -> Operation[None]:

@@ -1,6 +1,7 @@
 //! Streaming writers.
 
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 use s3dlio_store::compression::Compression;
 use s3dlio_store::writer::{Encode, Writer as Core, WriterOptions, WriterStats};
 use s3dlio_store::{Result, Uri};
@@ -12,6 +13,9 @@ use crate::operation::Operation;
 /// An object that is being written; `s3dlio.writer` wraps it.
 #[pyclass(frozen, module = "s3dlio._s3dlio")]
 pub struct Writer(Core);
+
+/// Bytes that are copied faster (2 us) than the interpreter is released and taken again.
+const SMALL: usize = 16 << 10;
 
 fn begun<T>(result: Result<T>) -> PyResult<T> {
     Ok(result.map_err(Failure::from)?)
@@ -86,6 +90,14 @@ impl Writer {
     #[getter]
     fn checksum(&self) -> String {
         self.0.checksum()
+    }
+
+    /// Takes a few bytes at once if they only have to be copied; their number, or `None`.
+    fn write_small(&self, data: &Bound<'_, PyAny>) -> PyResult<Option<u64>> {
+        match data.cast::<PyBytes>() {
+            Ok(bytes) if bytes.as_bytes().len() <= SMALL => begun(self.0.try_write(bytes.as_bytes())),
+            _ => Ok(None),
+        }
     }
 
     /// Takes the next bytes; their number.

@@ -337,6 +337,25 @@ fn directories_and_bad_sizes_are_refused_at_once() {
 }
 
 #[test]
+fn small_pieces_are_taken_at_once_while_they_fit() {
+    let writer = Writer::open(&uri("memory://w/small"), &parts(1000, 2)).unwrap();
+    let data = content(950, 1);
+    for piece in data.chunks(100).take(9) {
+        assert_eq!(writer.try_write(piece).unwrap(), Some(100));
+    }
+    assert_eq!(writer.try_write(&[0; 101]).unwrap(), None);
+    assert_eq!(writer.try_write(&data[900..]).unwrap(), Some(50));
+    assert_eq!(writer.bytes_written(), 950);
+    let stats = finish(&writer).unwrap();
+    assert_eq!(stats.checksum, format!("crc32c:{:08x}", crc32c::crc32c(&data)));
+    assert_eq!((stats.bytes_written, stats.compressed_bytes), (950, 950));
+    assert_eq!(writer.try_write(b"x").unwrap(), None);
+    assert_eq!(run(ops::get(writer.uri(), GetOptions::default())).unwrap(), data);
+    let compressed = WriterOptions { compression: Compression::Lz4, ..WriterOptions::default() };
+    assert_eq!(Writer::open(&uri("memory://w/small"), &compressed).unwrap().try_write(b"x").unwrap(), None);
+}
+
+#[test]
 fn writers_of_several_threads_take_turns() {
     let writer = Writer::open(&uri("memory://w/turns"), &parts(1000, 2)).unwrap();
     std::thread::scope(|scope| {

@@ -108,6 +108,18 @@ impl Writer {
         Ok(Work::network(async move { inner.stream.lock().await.write(data, encode).await }))
     }
 
+    /// Takes the next bytes at once if they only have to be copied; `None` leaves it to [`Writer::write`].
+    ///
+    /// A program that writes records of a few bytes then pays for the copy and not for the waiting.
+    ///
+    /// # Errors
+    /// [`StoreError::Forked`] in a child of the process that opened the writer.
+    pub fn try_write(&self, data: &[u8]) -> Result<Option<u64>> {
+        let inner = self.own()?;
+        let taken = inner.stream.try_lock().is_ok_and(|mut stream| stream.try_write(data));
+        Ok(taken.then_some(data.len() as u64))
+    }
+
     /// Waits until the store has confirmed all full parts; the rest, less than a part, stays here.
     ///
     /// # Errors

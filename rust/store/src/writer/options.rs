@@ -8,6 +8,9 @@ use crate::uri::Scheme;
 /// trip, and 10,000 parts make 160 GB.
 const PART_SIZE: u64 = 16 << 20;
 
+/// The same on this machine, where nothing is gained above it and every buffer is fresh memory first.
+const LOCAL_PART_SIZE: u64 = 4 << 20;
+
 /// Parts in memory unless said otherwise.
 const HELD: usize = 8;
 
@@ -25,7 +28,7 @@ const MOST: u64 = 4000 << 20;
 pub struct WriterOptions {
     /// What happens to the bytes; a file name extension is appended to the key unless it has it already.
     pub compression: Compression,
-    /// Bytes that go to the store together; 16 MiB if `None`. Parts are whole multiples of it: at least 5 MiB for S3
+    /// Bytes that go to the store together; if `None` 16 MiB, and 4 MiB for files and `memory://`. Parts are whole multiples of it: at least 5 MiB for S3
     /// and Google Cloud Storage, which accept no less, and at least 256 KiB elsewhere.
     pub chunk_size: Option<u64>,
     /// Bytes of memory for parts that are being filled or on their way; 8 parts if `None`, and never less than one.
@@ -75,7 +78,9 @@ impl WriterOptions {
     }
 
     fn part(&self, least: u64, scheme: Scheme) -> Result<u64> {
-        let chunk = within("chunk_size", self.chunk_size.unwrap_or(PART_SIZE), 1, scheme)?;
+        let network = matches!(scheme, Scheme::S3 | Scheme::Gcs | Scheme::Azure);
+        let usual = if network { PART_SIZE } else { LOCAL_PART_SIZE };
+        let chunk = within("chunk_size", self.chunk_size.unwrap_or(usual), 1, scheme)?;
         let buffer = match self.buffer_size {
             Some(0) => return Err(bad("buffer_size", 0, "at least 1 byte".into())),
             buffer => buffer.unwrap_or(u64::MAX),
@@ -112,6 +117,7 @@ mod tests {
     #[test]
     fn chunks_are_gathered_until_the_store_takes_them() {
         assert_eq!(sizes(Scheme::S3, None, None), (16 * MIB, 8));
+        assert_eq!(sizes(Scheme::Direct, None, None), (4 * MIB, 8));
         assert_eq!(sizes(Scheme::S3, Some(4 * MIB), None), (8 * MIB, 8));
         assert_eq!(sizes(Scheme::S3, Some(3_000_000), None), (6_000_000, 8));
         assert_eq!(sizes(Scheme::Azure, Some(4 * MIB), None), (4 * MIB, 8));

@@ -17,7 +17,7 @@ use crate::work::on_pool;
 /// Bytes that are taken between two looks at whoever waits: 0.1 ms of copying, 1 ms of zstd.
 const PIECE: usize = 256 << 10;
 
-/// How long an upload that has failed may take to clean up behind itself before its error is reported.
+/// How long the removal of parts may take: whoever waits for it has lost the object already.
 const CLEANUP: Duration = Duration::from_secs(5);
 
 /// Figures that can be read while the writer works.
@@ -30,6 +30,12 @@ pub(super) struct Figures {
 }
 
 impl Figures {
+    fn take(&self, data: &[u8]) {
+        let checksum = self.checksum.load(Ordering::Relaxed);
+        self.checksum.store(crc32c::crc32c_append(checksum, data), Ordering::Relaxed);
+        self.taken.fetch_add(data.len() as u64, Ordering::Relaxed);
+    }
+
     pub fn checksum(&self) -> String {
         format!("crc32c:{:08x}", self.checksum.load(Ordering::Relaxed))
     }
@@ -87,8 +93,8 @@ impl Stream {
             Ok(_) => self.phase = then,
             Err(error) => {
                 self.phase = Phase::Failed(error.clone());
-                // The first error is the one worth reporting, and soon.
-                let _ = tokio::time::timeout(CLEANUP, self.upload.abort()).await;
+                // The first error is the one worth reporting.
+                let _ = self.remove_parts().await;
                 self.close(&result);
             }
         }
@@ -102,6 +108,16 @@ impl Stream {
         }
     }
 
+    /// Takes bytes if that needs neither a wait nor an encoder.
+    pub fn try_write(&mut self, data: &[u8]) -> bool {
+        let taken = matches!(self.phase, Phase::Open) && !self.compresses && self.upload.try_append(data);
+        if taken {
+            self.figures.take(data);
+            self.figures.encoded.fetch_add(data.len() as u64, Ordering::Relaxed);
+        }
+        taken
+    }
+
     pub async fn write(&mut self, data: Bytes, encode: Encode) -> Result<u64> {
         self.claim()?;
         let length = data.len() as u64;
@@ -112,16 +128,13 @@ impl Stream {
     async fn take(&mut self, mut data: Bytes, encode: Encode) -> Result<()> {
         while !data.is_empty() {
             let piece = data.split_to(PIECE.min(data.len()));
-            let length = piece.len() as u64;
-            let checksum = self.figures.checksum.load(Ordering::Relaxed);
-            self.figures.checksum.store(crc32c::crc32c_append(checksum, &piece), Ordering::Relaxed);
+            self.figures.take(&piece);
             if self.compresses {
                 self.compress(piece, encode).await?;
             } else {
                 self.upload.append(&piece).await?;
-                self.figures.encoded.fetch_add(length, Ordering::Relaxed);
+                self.figures.encoded.fetch_add(piece.len() as u64, Ordering::Relaxed);
             }
-            self.figures.taken.fetch_add(length, Ordering::Relaxed);
             if !data.is_empty() {
                 // Whoever drives this on its own thread looks for signals now, and others get their turn.
                 tokio::task::yield_now().await;
@@ -203,10 +216,17 @@ impl Stream {
         }
         self.phase = Phase::Aborted;
         self.encoder = None;
-        let done = self.upload.abort().await;
+        let done = self.remove_parts().await;
         let given_up: Result<()> = Err(StoreError::Store { uri: self.uri.to_string(), detail: "aborted".into() });
         self.close(&given_up);
         done
+    }
+
+    async fn remove_parts(&mut self) -> Result<()> {
+        tokio::time::timeout(CLEANUP, self.upload.abort()).await.unwrap_or_else(|_| {
+            let detail = format!("no answer to the removal of its parts within {} s", CLEANUP.as_secs());
+            Err(StoreError::Timeout { uri: self.uri.to_string(), detail })
+        })
     }
 
     /// Whether dropping this stream would leave parts in the store.

@@ -59,15 +59,28 @@ impl Upload {
             if self.filling.len() == self.sizes.part {
                 self.hand_over().await?;
             }
-            if self.filling.capacity() == 0 {
-                // The system grants pages only as they are touched, so a small object does not cost a whole part.
-                self.filling = self.spare.pop().unwrap_or_else(|| BytesMut::with_capacity(self.sizes.part));
-            }
             let taken = data.len().min(self.sizes.part - self.filling.len());
-            self.filling.extend_from_slice(&data[..taken]);
+            self.fill(&data[..taken]);
             data = &data[taken..];
         }
         Ok(())
+    }
+
+    /// Copies bytes into the part that is being filled, if they all fit.
+    pub fn try_append(&mut self, data: &[u8]) -> bool {
+        let fits = data.len() <= self.sizes.part - self.filling.len();
+        if fits {
+            self.fill(data);
+        }
+        fits
+    }
+
+    fn fill(&mut self, data: &[u8]) {
+        if self.filling.capacity() == 0 {
+            // The system grants pages only as they are touched, so a small object does not cost a whole part.
+            self.filling = self.spare.pop().unwrap_or_else(|| BytesMut::with_capacity(self.sizes.part));
+        }
+        self.filling.extend_from_slice(data);
     }
 
     /// Sends the part that is being filled, and waits until there is a buffer for the next.
