@@ -57,6 +57,7 @@ from s3dlio.errors import (
 )
 from s3dlio.loader import PyBytesAsyncDataLoader, create_async_loader
 from s3dlio.logging import init_logging
+from s3dlio.multipart import MultipartUploadWriter
 from s3dlio.npz import read_npy, read_npz
 from s3dlio.oplog import finalize_op_log, init_op_log, is_op_log_active, op_log
 from s3dlio.options import LoaderOptions, PyLoaderOptions
@@ -85,6 +86,17 @@ from s3dlio.storage import (
     stat,
     stat_async,
 )
+from s3dlio.writer import (
+    PyObjectWriter,
+    PyWriterOptions,
+    WriterStats,
+    create_azure_writer,
+    create_direct_filesystem_writer,
+    create_filesystem_writer,
+    create_gcs_writer,
+    create_s3_writer,
+    create_writer,
+)
 
 if TYPE_CHECKING:
     from s3dlio.torch import S3IterableDataset, S3MapDataset
@@ -99,12 +111,15 @@ __all__ = [
     "ForkedProcessError",
     "InvalidUriError",
     "LoaderOptions",
+    "MultipartUploadWriter",
     "NotFoundError",
     "PermissionDeniedError",
     "PreconditionError",
     "PyBytesAsyncDataLoader",
     "PyDataset",
     "PyLoaderOptions",
+    "PyObjectWriter",
+    "PyWriterOptions",
     "S3IterableDataset",
     "S3MapDataset",
     "S3dlioError",
@@ -113,13 +128,20 @@ __all__ = [
     "StoreTimeoutError",
     "TransformError",
     "UnsupportedError",
+    "WriterStats",
     "__version__",
     "check",
     "check_async",
     "create_async_loader",
     "create_bucket",
     "create_bucket_async",
+    "create_azure_writer",
     "create_dataset",
+    "create_direct_filesystem_writer",
+    "create_filesystem_writer",
+    "create_gcs_writer",
+    "create_s3_writer",
+    "create_writer",
     "delete",
     "delete_async",
     "delete_bucket",

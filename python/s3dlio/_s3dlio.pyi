@@ -248,6 +248,54 @@ def put_generated(
 def object_names(prefix: str, template: str | None, numbers: list[int], total: int) -> list[str]: ...
 def generate(kind: str, size: int, dedup: int, compress: int, seed: int) -> BytesView: ...
 def split_uri(uri: str) -> tuple[str, str]: ...
+@final
+class Writer:
+    """An object that is being written; ``awaits`` says that an event loop waits for the operation."""
+
+    def __new__(
+        cls,
+        uri: str,
+        *,
+        compression: str = "none",
+        compression_level: int | None = None,
+        chunk_size: int | None = None,
+        buffer_size: int | None = None,
+        part_size: int | None = None,
+        max_in_flight: int | None = None,
+        content_type: str | None = None,
+        keep_parts: bool = False,
+    ) -> Self: ...
+    @property
+    def uri(self) -> str:
+        """The object with the extension of its compression."""
+    @property
+    def closed(self) -> bool:
+        """Whether the writer is finished, aborted or failed."""
+    @property
+    def bytes_written(self) -> int:
+        """Bytes taken so far."""
+    @property
+    def compressed_bytes(self) -> int:
+        """Bytes put out by the encoder so far."""
+    @property
+    def checksum(self) -> str:
+        """The checksum of the bytes taken so far."""
+    def write_small(self, data: object) -> int | None:
+        """Take a few bytes at once if they only have to be copied; their number, or None."""
+    def write(self, data: Buffer, *, awaits: bool) -> Operation[int]:
+        """Return an operation that takes the next bytes; their number."""
+    def flush(self) -> Operation[None]:
+        """Return an operation that waits for the parts on their way."""
+    def finish(self, *, awaits: bool) -> Operation[tuple[int, int, str, int, str | None]]:
+        """Return an operation for (bytes, compressed bytes, checksum, parts, entity tag)."""
+    def abort(self) -> Operation[None]:
+        """Return an operation that gives the object up."""
+
+def check_compression(method: str, level: int | None) -> None: ...
+def get(uri: str, offset: int = 0, length: int | None = None) -> Operation[BytesView]: ...
+def get_many(uris: list[str], max_in_flight: int) -> Operation[list[tuple[str, BytesView]]]: ...
+def put(uri: str, data: Buffer) -> Operation[None]: ...
+def put_many(items: Sequence[tuple[str, Buffer]], max_in_flight: int) -> Operation[None]: ...
 def stat(uri: str) -> Operation[ObjectStat]: ...
 def stat_many(uris: list[str], max_in_flight: int) -> Operation[list[ObjectStat]]: ...
 def delete_many(uris: list[str]) -> Operation[None]: ...

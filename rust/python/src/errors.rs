@@ -77,7 +77,7 @@ fn store_class(error: &StoreError) -> &'static str {
         StoreError::PermissionDenied { .. } => "PermissionDeniedError",
         StoreError::Timeout { .. } => "StoreTimeoutError",
         StoreError::Unsupported { .. } => "UnsupportedError",
-        StoreError::Length { .. } => "CorruptDataError",
+        StoreError::Length { .. } | StoreError::Corrupt { .. } => "CorruptDataError",
         StoreError::Forked { .. } => "ForkedProcessError",
         StoreError::Precondition { .. } | StoreError::Store { .. } => "StoreError",
     }

@@ -17,6 +17,7 @@ mod operation;
 mod oplog;
 mod process;
 mod verbs;
+mod writer;
 
 use pyo3::prelude::*;
 
@@ -37,6 +38,7 @@ fn _s3dlio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     loader::register(module)?;
     process::register(module)?;
     oplog::register(module)?;
-    logging::register(module)
-    check::register(module)
+    logging::register(module)?;
+    check::register(module)?;
+    writer::register(module)
 }

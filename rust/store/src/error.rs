@@ -87,6 +87,14 @@ pub enum StoreError {
         /// Bytes announced.
         expected: u64,
     },
+    /// The content is damaged, cut short, or not of the expected format.
+    #[error("{uri}: corrupt data ({detail})")]
+    Corrupt {
+        /// The object.
+        uri: String,
+        /// What is wrong with it.
+        detail: String,
+    },
     /// The value belongs to the parent of this process.
     #[error("{uri}: {detail}")]
     Forked {
@@ -119,6 +127,7 @@ impl StoreError {
             | Self::Timeout { uri, .. }
             | Self::Unsupported { uri, .. }
             | Self::Length { uri, .. }
+            | Self::Corrupt { uri, .. }
             | Self::Forked { uri, .. }
             | Self::Store { uri, .. } => uri,
         }

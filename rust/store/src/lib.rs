@@ -7,6 +7,7 @@
 pub mod bucket;
 pub mod check;
 mod credentials;
+pub mod compression;
 pub mod error;
 mod layers;
 pub mod local;
@@ -21,6 +22,7 @@ pub mod size_cache;
 mod transport;
 pub mod uri;
 pub mod work;
+pub mod writer;
 
 pub use error::{Result, StoreError};
 pub use uri::{Scheme, Uri};

@@ -1,0 +1,196 @@
+//! Encoded bytes on their way into the store: parts in flight, a bounded number of buffers.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use object_store::path::Path;
+use object_store::{
+    Attribute, AttributeValue, Attributes, MultipartUpload, ObjectStore, PutMultipartOptions, PutOptions, PutPayload,
+    PutResult,
+};
+use s3dlio_runtime::stats::{self, Counter};
+use tokio::task::JoinSet;
+
+use super::options::Sizes;
+use crate::Uri;
+use crate::error::{Result, StoreError};
+
+/// One object being uploaded.
+pub(super) struct Upload {
+    store: Arc<dyn ObjectStore>,
+    uri: Uri,
+    path: Path,
+    attributes: Attributes,
+    sizes: Sizes,
+    /// The part that is being filled.
+    filling: BytesMut,
+    /// Buffers that have come back.
+    spare: Vec<BytesMut>,
+    multipart: Option<Box<dyn MultipartUpload>>,
+    in_flight: JoinSet<object_store::Result<Bytes>>,
+    /// Parts and bytes handed to the store.
+    sent: (u64, u64),
+    /// Parts and bytes that the store has confirmed.
+    confirmed: (u64, u64),
+}
+
+impl Upload {
+    pub fn new(store: Arc<dyn ObjectStore>, uri: Uri, path: Path, sizes: Sizes, content_type: Option<String>) -> Self {
+        let kind = content_type.map(|kind| (Attribute::ContentType, AttributeValue::from(kind)));
+        Self {
+            store,
+            uri,
+            path,
+            attributes: kind.into_iter().collect(),
+            sizes,
+            filling: BytesMut::new(),
+            spare: Vec::new(),
+            multipart: None,
+            in_flight: JoinSet::new(),
+            sent: (0, 0),
+            confirmed: (0, 0),
+        }
+    }
+
+    /// Copies bytes into parts; waits while every buffer is on its way.
+    pub async fn append(&mut self, mut data: &[u8]) -> Result<()> {
+        while !data.is_empty() {
+            // A full part stays until more comes: an object of one part is then still a single request.
+            if self.filling.len() == self.sizes.part {
+                self.hand_over().await?;
+            }
+            let taken = data.len().min(self.sizes.part - self.filling.len());
+            self.fill(&data[..taken]);
+            data = &data[taken..];
+        }
+        Ok(())
+    }
+
+    /// Copies bytes into the part that is being filled, if they all fit.
+    pub fn try_append(&mut self, data: &[u8]) -> bool {
+        let fits = data.len() <= self.sizes.part - self.filling.len();
+        if fits {
+            self.fill(data);
+        }
+        fits
+    }
+
+    fn fill(&mut self, data: &[u8]) {
+        if self.filling.capacity() == 0 {
+            // The system grants pages only as they are touched, so a small object does not cost a whole part.
+            self.filling = self.spare.pop().unwrap_or_else(|| BytesMut::with_capacity(self.sizes.part));
+        }
+        self.filling.extend_from_slice(data);
+    }
+
+    /// Sends the part that is being filled, and waits until there is a buffer for the next.
+    async fn hand_over(&mut self) -> Result<()> {
+        if self.sent.0 == self.sizes.most_parts {
+            let least = (self.sent.1 / self.sent.0.max(1)) * 2;
+            let detail = format!(
+                "the object has more than {} parts, which is the limit of the store: write it with a chunk_size (or \
+                 part_size) of at least {least} bytes",
+                self.sizes.most_parts
+            );
+            return Err(StoreError::Unsupported { uri: self.uri.to_string(), detail });
+        }
+        if self.multipart.is_none() {
+            let options = PutMultipartOptions { attributes: self.attributes.clone(), ..Default::default() };
+            let begun = self.store.put_multipart_opts(&self.path, options).await;
+            self.multipart = Some(begun.map_err(|source| self.failed(source))?);
+        }
+        let Some(multipart) = self.multipart.as_mut() else { return Ok(()) };
+        let part = std::mem::take(&mut self.filling).freeze();
+        self.sent = (self.sent.0 + 1, self.sent.1 + part.len() as u64);
+        let accepted = multipart.put_part(PutPayload::from_bytes(part.clone()));
+        stats::add(Counter::PutRequests, 1);
+        self.in_flight.spawn(async move { accepted.await.map(|()| part) });
+        self.collect(self.sizes.held - 1).await
+    }
+
+    /// Takes back what has arrived, and waits while more than `allowed` parts are on their way.
+    async fn collect(&mut self, allowed: usize) -> Result<()> {
+        loop {
+            let done = match self.in_flight.try_join_next() {
+                Some(done) => done,
+                None if self.in_flight.len() <= allowed => return Ok(()),
+                None => match self.in_flight.join_next().await {
+                    Some(done) => done,
+                    None => return Ok(()),
+                },
+            };
+            let abnormal = |source| StoreError::Store {
+                uri: self.uri.to_string(),
+                detail: format!("a request task ended abnormally: {source}"),
+            };
+            let part = done.map_err(abnormal)?.map_err(|source| self.failed(source))?;
+            self.confirmed = (self.confirmed.0 + 1, self.confirmed.1 + part.len() as u64);
+            stats::add(Counter::PutBytes, part.len() as u64);
+            // A store that keeps the bytes, as the one in memory does, keeps the buffer.
+            if let Ok(mut buffer) = part.try_into_mut() {
+                buffer.clear();
+                self.spare.push(buffer);
+            }
+        }
+    }
+
+    /// Waits until the store has confirmed every part that was handed over.
+    pub async fn settle(&mut self) -> Result<()> {
+        self.collect(0).await
+    }
+
+    /// Sends what is left and makes the object visible; `length` is what the encoder put out.
+    pub async fn finish(&mut self, length: u64) -> Result<(PutResult, u64)> {
+        if self.multipart.is_none() {
+            return self.single(length).await;
+        }
+        if !self.filling.is_empty() {
+            self.hand_over().await?;
+        }
+        self.settle().await?;
+        if self.confirmed != self.sent || self.sent.1 != length {
+            return Err(StoreError::Length { uri: self.uri.to_string(), found: self.confirmed.1, expected: length });
+        }
+        let Some(multipart) = self.multipart.as_mut() else { return self.single(length).await };
+        let done = multipart.complete().await;
+        let done = done.map_err(|source| self.failed(source))?;
+        self.multipart = None;
+        Ok((done, self.sent.0))
+    }
+
+    async fn single(&mut self, length: u64) -> Result<(PutResult, u64)> {
+        let body = std::mem::take(&mut self.filling).freeze();
+        if body.len() as u64 != length {
+            return Err(StoreError::Length { uri: self.uri.to_string(), found: body.len() as u64, expected: length });
+        }
+        let options = PutOptions { attributes: self.attributes.clone(), ..Default::default() };
+        let done = self.store.put_opts(&self.path, PutPayload::from_bytes(body), options).await;
+        let done = done.map_err(|source| self.failed(source))?;
+        stats::add(Counter::PutRequests, 1);
+        stats::add(Counter::PutBytes, length);
+        Ok((done, 1))
+    }
+
+    /// Gives the upload up: nothing appears under the name, and the store may forget the parts.
+    ///
+    /// # Errors
+    /// Those of the request for it; the parts are then left to the store's own rules.
+    pub async fn abort(&mut self) -> Result<()> {
+        self.in_flight.shutdown().await;
+        self.filling = BytesMut::new();
+        self.spare.clear();
+        match self.multipart.take() {
+            Some(mut multipart) => multipart.abort().await.map_err(|source| self.failed(source)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the store holds parts that an abort would remove.
+    pub fn has_parts(&self) -> bool {
+        self.multipart.is_some()
+    }
+
+    fn failed(&self, source: object_store::Error) -> StoreError {
+        StoreError::object(self.uri.to_string(), source)
+    }
+}
