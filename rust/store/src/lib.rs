@@ -11,6 +11,7 @@ pub mod ops;
 pub mod pattern;
 pub mod registry;
 pub mod settings;
+pub mod transfer;
 pub mod uri;
 pub mod work;
 
