@@ -57,6 +57,15 @@ from s3dlio.storage import (
     stat_many,
     stat_many_async,
 )
+from s3dlio.transfer import (
+    TransferSummary,
+    copy,
+    copy_async,
+    download,
+    download_async,
+    upload,
+    upload_async,
+)
 
 if TYPE_CHECKING:
     from s3dlio.torch import S3IterableDataset, S3MapDataset
@@ -80,13 +89,18 @@ __all__ = [
     "StateMismatchError",
     "StoreError",
     "StoreTimeoutError",
+    "TransferSummary",
     "TransformError",
     "UnsupportedError",
     "__version__",
+    "copy",
+    "copy_async",
     "create_async_loader",
     "create_dataset",
     "delete",
     "delete_async",
+    "download",
+    "download_async",
     "errors",
     "exists",
     "exists_async",
@@ -113,6 +127,8 @@ __all__ = [
     "stat_many",
     "stat_many_async",
     "stats",
+    "upload",
+    "upload_async",
 ]
 
 _LAZY = {"S3IterableDataset": "s3dlio.torch", "S3MapDataset": "s3dlio.torch"}

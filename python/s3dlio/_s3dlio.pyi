@@ -1,6 +1,6 @@
 """The Rust core. Programs use the modules of ``s3dlio``; only ``BytesView`` is public."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, Self, SupportsIndex, TypeAlias, TypeVar, final, overload
 
 import numpy as np
@@ -216,6 +216,32 @@ class BatchIter:
     def stats(self) -> dict[str, int]:
         """Return the figures of this iteration."""
 
+@final
+class Transfer:
+    """One transfer; runs once."""
+
+    def __new__(
+        cls,
+        sources: Sequence[str],
+        dest: str,
+        *,
+        local_sources: bool,
+        local_dest: bool,
+        recursive: bool,
+        glob: str | None,
+        regex: str | None,
+        max_in_flight: int,
+        resume: bool,
+        overwrite: bool,
+        into_directory: bool,
+    ) -> Self: ...
+    def progress(self) -> tuple[int, int, int, int]:
+        """Return (objects, all objects, bytes, all bytes)."""
+    def operation(self) -> Operation[tuple[int, int, int, float]]:
+        """Return the transfer as an operation: (objects, bytes, skipped, seconds)."""
+    def wait(self, report: Callable[[int, int, int, int], object] | None = None) -> tuple[int, int, int, float]:
+        """Run the transfer to its end, telling `report` of the progress."""
+
 def get(uri: str, offset: int = 0, length: int | None = None) -> Operation[BytesView]: ...
 def get_many(uris: list[str], max_in_flight: int) -> Operation[list[tuple[str, BytesView]]]: ...
 def put(uri: str, data: Buffer) -> Operation[None]: ...
@@ -234,3 +260,4 @@ def permutation(n: int, seed: int, epoch: int) -> NDArray[np.uint64]: ...
 def describe_state(state: str) -> str: ...
 def set_worker_share(workers: int) -> None: ...
 def counters() -> dict[str, int]: ...
+def run_cli(arguments: Sequence[str]) -> int: ...

@@ -5,12 +5,14 @@
 mod arrays;
 mod buffer;
 mod bytes_view;
+mod cli;
 mod completions;
 mod errors;
 mod loader;
 mod objects;
 mod operation;
 mod process;
+mod transfer;
 mod verbs;
 
 use pyo3::prelude::*;
@@ -26,8 +28,10 @@ fn _s3dlio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<objects::Objects>()?;
     module.add_class::<loader::Loader>()?;
     module.add_class::<loader::BatchIter>()?;
+    module.add_class::<transfer::Transfer>()?;
     verbs::register(module)?;
     arrays::register(module)?;
     loader::register(module)?;
+    cli::register(module)?;
     process::register(module)
 }

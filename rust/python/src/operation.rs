@@ -61,7 +61,7 @@ impl Operation {
     fn wait(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let outcome = match self.take()? {
             Work::Here(job) => py.detach(job),
-            Work::Network(future) => drive(py, future)?,
+            Work::Network(future) => drive(py, future, |_| Ok(()))?,
         };
         // The work has let go of what its caller lent; give it back before the caller reuses it.
         buffer::release_returned(py);
@@ -69,12 +69,21 @@ impl Operation {
     }
 }
 
-fn drive<T: Send>(py: Python<'_>, mut future: BoxFuture<T>) -> PyResult<T> {
+/// Drives a future to its end; between two slices signals are looked at and `meanwhile` runs, and an error of either
+/// breaks the work off.
+pub fn drive<T: Send>(
+    py: Python<'_>,
+    mut future: BoxFuture<T>,
+    mut meanwhile: impl FnMut(Python<'_>) -> PyResult<()>,
+) -> PyResult<T> {
     loop {
         let slice = py.detach(|| executor::drive(&mut future, SLICE));
         match slice.map_err(|error| Failure::from(StoreError::from(error)))? {
             Some(result) => return Ok(result),
-            None => py.check_signals()?,
+            None => {
+                py.check_signals()?;
+                meanwhile(py)?;
+            }
         }
     }
 }

@@ -19,5 +19,5 @@ mod run;
 
 pub use content::{Content, read};
 pub use end::ending;
-pub use options::{Depth, Existing, Options, Progress, Source, Summary};
+pub use options::{Depth, Existing, Options, Progress, Source, Summary, destination};
 pub use run::transfer;

@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::Uri;
+use crate::error::{Result, StoreError};
 use crate::pattern::Pattern;
+use crate::{Scheme, Uri};
 
 /// Something to copy.
 #[derive(Debug, Clone)]
@@ -15,6 +16,35 @@ pub enum Source {
     /// A path or shell pattern of local files. What a pattern matches goes by its last name, a directory given as a
     /// plain path keeps its layout.
     Local(String),
+}
+
+impl Source {
+    /// A URI, or without `://` the path or pattern of local files.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidUri`] for an unknown scheme.
+    pub fn parse(text: &str) -> Result<Self> {
+        if text.contains("://") { Uri::parse(text).map(Self::Uri) } else { Ok(Self::Local(text.to_owned())) }
+    }
+}
+
+/// The URI of a destination: a URI, or without `://` a local path.
+///
+/// # Errors
+/// [`StoreError::InvalidUri`] for an unknown scheme, an empty text, and for a path that begins like a mistyped URI
+/// (`s3:/bucket`): it would quietly become a local directory.
+pub fn destination(text: &str) -> Result<Uri> {
+    if text.contains("://") {
+        return Uri::parse(text);
+    }
+    let invalid = |reason: &str| StoreError::InvalidUri { uri: text.to_owned(), reason: reason.into() };
+    if text.is_empty() {
+        return Err(invalid("no path"));
+    }
+    if Scheme::ALL.iter().any(|scheme| text.strip_prefix(scheme.name()).is_some_and(|rest| rest.starts_with(':'))) {
+        return Err(invalid("a scheme is followed by ://, and a local path of this name is written ./..."));
+    }
+    Ok(Uri { scheme: Scheme::File, authority: None, bucket: String::new(), key: text.to_owned() })
 }
 
 /// What a source that is a directory means.

@@ -110,12 +110,14 @@ impl Copier {
     }
 
     async fn bytes(&self, job: &Job) -> Result<u64> {
-        if self.dest.shares_bucket(&job.from) && !(job.from.uri.scheme == Scheme::S3 && job.size > S3_COPY_LIMIT) {
-            if let Some(copied) = self.dest.copy(&job.key, &job.target, job.size).await {
-                copied?;
-                self.progress.moved(job.size);
-                return Ok(job.size);
-            }
+        let one_request = job.from.uri.scheme != Scheme::S3 || job.size <= S3_COPY_LIMIT;
+        if one_request
+            && self.dest.shares_bucket(&job.from)
+            && let Some(copied) = self.dest.copy(&job.key, &job.target, job.size).await
+        {
+            copied?;
+            self.progress.moved(job.size);
+            return Ok(job.size);
         }
         if let (Backend::Local(Mode::Buffered), Backend::Local(Mode::Buffered)) =
             (&job.from.backend, &self.dest.backend)
