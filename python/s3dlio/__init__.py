@@ -97,6 +97,15 @@ from s3dlio.writer import (
     create_s3_writer,
     create_writer,
 )
+from s3dlio.transfer import (
+    TransferSummary,
+    copy,
+    copy_async,
+    download,
+    download_async,
+    upload,
+    upload_async,
+)
 
 if TYPE_CHECKING:
     from s3dlio.torch import S3IterableDataset, S3MapDataset
@@ -126,12 +135,15 @@ __all__ = [
     "StateMismatchError",
     "StoreError",
     "StoreTimeoutError",
+    "TransferSummary",
     "TransformError",
     "UnsupportedError",
     "WriterStats",
     "__version__",
     "check",
     "check_async",
+    "copy",
+    "copy_async",
     "create_async_loader",
     "create_bucket",
     "create_bucket_async",
@@ -146,6 +158,8 @@ __all__ = [
     "delete_async",
     "delete_bucket",
     "delete_bucket_async",
+    "download",
+    "download_async",
     "errors",
     "exists",
     "exists_async",
@@ -193,6 +207,8 @@ __all__ = [
     "stat_object",
     "stats",
     "stats_text",
+    "upload",
+    "upload_async",
 ]
 
 _LAZY = {"S3IterableDataset": "s3dlio.torch", "S3MapDataset": "s3dlio.torch"}

@@ -292,6 +292,25 @@ class Writer:
         """Return an operation that gives the object up."""
 
 def check_compression(method: str, level: int | None) -> None: ...
+class Transfer:
+    """One transfer; runs once."""
+        sources: Sequence[str],
+        dest: str,
+        local_sources: bool,
+        local_dest: bool,
+        recursive: bool,
+        glob: str | None,
+        regex: str | None,
+        max_in_flight: int,
+        resume: bool,
+        overwrite: bool,
+        into_directory: bool,
+    def progress(self) -> tuple[int, int, int, int]:
+        """Return (objects, all objects, bytes, all bytes)."""
+    def operation(self) -> Operation[tuple[int, int, int, float]]:
+        """Return the transfer as an operation: (objects, bytes, skipped, seconds)."""
+    def wait(self, report: Callable[[int, int, int, int], object] | None = None) -> tuple[int, int, int, float]:
+        """Run the transfer to its end, telling `report` of the progress."""
 def get(uri: str, offset: int = 0, length: int | None = None) -> Operation[BytesView]: ...
 def get_many(uris: list[str], max_in_flight: int) -> Operation[list[tuple[str, BytesView]]]: ...
 def put(uri: str, data: Buffer) -> Operation[None]: ...
@@ -326,3 +345,4 @@ def summarise_op_logs(places: Sequence[str]) -> str: ...
 def set_log_level(level: str) -> None: ...
 def set_log_sink(sink: Callable[[], None]) -> None: ...
 def take_log_events() -> tuple[list[tuple[str, str, str, str, float]], int]: ...
+def run_cli(arguments: Sequence[str]) -> int: ...

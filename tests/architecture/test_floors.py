@@ -17,7 +17,8 @@ INTERNAL = {
     "s3dlio-runtime": set(),
     "s3dlio-store": {"s3dlio-runtime"},
     "s3dlio-loader": {"s3dlio-formats", "s3dlio-runtime", "s3dlio-store"},
-    "s3dlio-python": {"s3dlio-formats", "s3dlio-runtime", "s3dlio-store", "s3dlio-loader"},
+    "s3dlio-cli": {"s3dlio-runtime", "s3dlio-store"},
+    "s3dlio-python": {"s3dlio-formats", "s3dlio-runtime", "s3dlio-store", "s3dlio-loader", "s3dlio-cli"},
     "s3dlio-testkit": {"s3dlio-formats", "s3dlio-runtime", "s3dlio-store"},
 }
 DEV_ONLY = {"s3dlio-testkit"}
@@ -28,6 +29,7 @@ NEVER = {
     "s3dlio-runtime": {"object_store", "tch"},
     "s3dlio-store": {"npyz", "zip", "prost", "tch"},
     "s3dlio-loader": {"object_store", "tch"},
+    "s3dlio-cli": {"object_store", "npyz", "zip", "tch"},
     "s3dlio-python": {"object_store", "npyz", "zip", "tch"},
     "s3dlio-testkit": {"tch"},
 }

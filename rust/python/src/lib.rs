@@ -7,6 +7,7 @@ mod buffer;
 mod bulk;
 mod bytes_view;
 mod check;
+mod cli;
 mod completions;
 mod errors;
 mod listing;
@@ -16,6 +17,7 @@ mod objects;
 mod operation;
 mod oplog;
 mod process;
+mod transfer;
 mod verbs;
 mod writer;
 
@@ -32,6 +34,7 @@ fn _s3dlio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<objects::Objects>()?;
     module.add_class::<loader::Loader>()?;
     module.add_class::<loader::BatchIter>()?;
+    module.add_class::<transfer::Transfer>()?;
     verbs::register(module)?;
     bulk::register(module)?;
     arrays::register(module)?;
@@ -40,5 +43,6 @@ fn _s3dlio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     oplog::register(module)?;
     logging::register(module)?;
     check::register(module)?;
+    cli::register(module)?;
     writer::register(module)
 }

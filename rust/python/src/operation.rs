@@ -64,10 +64,10 @@ impl Operation {
         let outcome = match self.take()? {
             Work::Here(job) => match py.detach(job) {
                 Ok(Step::Done(outcome)) => Ok(outcome),
-                Ok(Step::Later(rest)) => drive(py, rest)?,
+                Ok(Step::Later(rest)) => drive(py, rest, |_| Ok(()))?,
                 Err(error) => Err(error),
             },
-            Work::Network(future) => drive(py, future)?,
+            Work::Network(future) => drive(py, future, |_| Ok(()))?,
         };
         // The work has let go of what its caller lent; give it back before the caller reuses it.
         buffer::release_returned(py);
@@ -76,12 +76,21 @@ impl Operation {
     }
 }
 
-fn drive<T: Send>(py: Python<'_>, mut future: BoxFuture<T>) -> PyResult<T> {
+/// Drives a future to its end; between two slices signals are looked at and `meanwhile` runs, and an error of either
+/// breaks the work off.
+pub fn drive<T: Send>(
+    py: Python<'_>,
+    mut future: BoxFuture<T>,
+    mut meanwhile: impl FnMut(Python<'_>) -> PyResult<()>,
+) -> PyResult<T> {
     loop {
         let slice = py.detach(|| executor::drive(&mut future, SLICE));
         match slice.map_err(|error| Failure::from(StoreError::from(error)))? {
             Some(result) => return Ok(result),
-            None => py.check_signals()?,
+            None => {
+                py.check_signals()?;
+                meanwhile(py)?;
+            }
         }
     }
 }

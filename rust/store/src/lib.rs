@@ -20,6 +20,7 @@ pub mod registry;
 pub mod settings;
 pub mod size_cache;
 mod transport;
+pub mod transfer;
 pub mod uri;
 pub mod work;
 pub mod writer;

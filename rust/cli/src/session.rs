@@ -1,0 +1,119 @@
+//! What all commands share: waiting, output, and errors of single arguments.
+
+use std::fs::File;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use s3dlio_runtime::executor;
+use s3dlio_store::{StoreError, Uri, Work, transfer};
+use serde_json::Value;
+
+use crate::exit::Failure;
+use crate::output::{Output, json_line};
+
+/// How long a wait goes on before the user's Ctrl-C is looked at.
+const SLICE: Duration = Duration::from_millis(100);
+
+/// How long an interrupted command waits for its unfinished uploads to be cleaned up.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// One run of a command.
+pub struct Session<'a> {
+    out: Output,
+    err: File,
+    /// Whether standard output is JSON.
+    pub json: bool,
+    interrupted: &'a mut dyn FnMut() -> bool,
+}
+
+impl<'a> Session<'a> {
+    pub fn new(out: File, err: File, json: bool, interrupted: &'a mut dyn FnMut() -> bool) -> Self {
+        Self { out: Output::new(out), err, json, interrupted }
+    }
+
+    /// Waits for a storage operation.
+    pub fn wait<T: Send + 'static>(&mut self, work: Result<Work<T>, StoreError>) -> Result<T, Failure> {
+        self.wait_with(work, || {})
+    }
+
+    /// Waits for a storage operation; `meanwhile` is called about ten times a second.
+    pub fn wait_with<T: Send + 'static>(
+        &mut self,
+        work: Result<Work<T>, StoreError>,
+        mut meanwhile: impl FnMut(),
+    ) -> Result<T, Failure> {
+        let mut future = work?.into_future();
+        loop {
+            if let Some(result) = executor::drive(&mut future, SLICE).map_err(StoreError::from)? {
+                return Ok(result?);
+            }
+            if (self.interrupted)() {
+                return Err(Failure::Interrupted);
+            }
+            meanwhile();
+        }
+    }
+
+    /// Writes text, or one JSON document with `--json`.
+    pub fn say(&mut self, text: impl FnOnce() -> String, json: impl FnOnce() -> Value) -> Result<(), Failure> {
+        let line = if self.json { json_line(&json()) } else { format!("{}\n", text()) };
+        self.bytes(line.as_bytes())
+    }
+
+    /// Writes bytes as they are.
+    pub fn bytes(&mut self, data: &[u8]) -> Result<(), Failure> {
+        self.out.bytes(data, self.interrupted)
+    }
+
+    /// Writes out what is buffered.
+    pub fn flush(&mut self) -> Result<(), Failure> {
+        self.out.flush(self.interrupted)
+    }
+
+    /// Runs `command` for each URI. One that fails is reported, and the others still have their turn; the command then
+    /// ends with the code of the first failure.
+    pub fn each(
+        &mut self,
+        uris: &[String],
+        mut command: impl FnMut(&mut Self, &Uri) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut first = None;
+        for text in uris {
+            let done = Uri::parse(text).map_err(Failure::from).and_then(|uri| command(self, &uri));
+            match done {
+                Err(failure) if failure.is_of_one_argument() => {
+                    self.flush()?;
+                    self.report(&failure);
+                    first.get_or_insert(failure.code());
+                }
+                other => other?,
+            }
+        }
+        first.map_or(Ok(()), |code| Err(Failure::Reported(code)))
+    }
+
+    /// Says on standard error why something failed.
+    pub fn report(&mut self, failure: &Failure) {
+        if let Some(message) = failure.message() {
+            // Nothing is left to tell this to.
+            let _ = writeln!(self.err, "s3dlio: {message}");
+        }
+    }
+
+    /// Ends the run and returns its exit code.
+    pub fn end(mut self, result: Result<(), Failure>) -> i32 {
+        let result = result.and_then(|()| self.flush());
+        let Err(failure) = result else { return crate::exit::code::OK };
+        if matches!(failure, Failure::Interrupted) {
+            let began = Instant::now();
+            while transfer::ending() > 0 && began.elapsed() < FAREWELL {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        } else {
+            // What was found before the failure is worth having.
+            let _ = self.flush();
+        }
+        self.report(&failure);
+        failure.code()
+    }
+}
