@@ -17,7 +17,7 @@ INTERNAL = {
     "s3dlio-runtime": set(),
     "s3dlio-store": {"s3dlio-runtime"},
     "s3dlio-loader": {"s3dlio-formats", "s3dlio-runtime", "s3dlio-store"},
-    "s3dlio-cli": {"s3dlio-runtime", "s3dlio-store"},
+    "s3dlio-cli": {"s3dlio-formats", "s3dlio-runtime", "s3dlio-store"},
     "s3dlio-python": {"s3dlio-formats", "s3dlio-runtime", "s3dlio-store", "s3dlio-loader", "s3dlio-cli"},
     "s3dlio-testkit": {"s3dlio-formats", "s3dlio-runtime", "s3dlio-store"},
 }

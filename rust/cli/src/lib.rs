@@ -6,8 +6,10 @@
 mod arguments;
 mod commands;
 mod exit;
+mod generated;
 mod output;
 mod session;
 
 pub use arguments::{main, run};
 pub use exit::code;
+pub use generated::Generated;

@@ -1,13 +1,13 @@
 //! The verbs about many objects.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
+use s3dlio_cli::Generated;
 use s3dlio_formats::generate::{Content, Kind};
-use s3dlio_store::ops::{self, GetOptions, Produce};
+use s3dlio_store::ops::{self, GetOptions};
 use s3dlio_store::{StoreError, naming, settings};
 
 use crate::errors::Failure;
@@ -72,35 +72,6 @@ fn content(kind: &str, size: u64, dedup: u64, compress: u64, seed: u64) -> PyRes
         })
     })?;
     Ok(Content { kind, size, dedup, compress, seed })
-}
-
-/// Objects that are generated when they are written.
-struct Generated {
-    content: Content,
-    /// Bytes made at a time, where an object is made while it is uploaded.
-    chunk: Option<usize>,
-}
-
-impl Produce for Generated {
-    fn whole(&self, number: u64) -> s3dlio_store::Result<Bytes> {
-        let failed = |error: std::io::Error| StoreError::Store { uri: String::new(), detail: error.to_string() };
-        self.content.object(number).map(Bytes::from).map_err(failed)
-    }
-
-    fn streamed(&self) -> Option<u64> {
-        let plain = matches!(self.content.kind, Kind::Zeros | Kind::Random);
-        self.chunk.filter(|_| plain).map(|_| self.content.size)
-    }
-
-    fn part(&self, number: u64, range: Range<u64>) -> Bytes {
-        let mut part = vec![0; usize::try_from(range.end - range.start).unwrap_or(usize::MAX)];
-        let mut at = range.start;
-        for piece in part.chunks_mut(self.chunk.unwrap_or(usize::MAX).max(1)) {
-            self.content.fill(number, at, piece);
-            at += piece.len() as u64;
-        }
-        Bytes::from(part)
-    }
 }
 
 /// Writes generated objects.

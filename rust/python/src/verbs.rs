@@ -111,6 +111,24 @@ fn delete(uri: &str, recursive: bool) -> PyResult<Operation> {
     Ok(Operation::new(begun(ops::delete(&parse(uri)?, recursive))?, none))
 }
 
+/// Makes a bucket, container or directory.
+#[pyfunction]
+fn create_bucket(uri: &str) -> PyResult<Operation> {
+    Ok(Operation::new(begun(ops::create_bucket(&parse(uri)?))?, none))
+}
+
+/// Removes a bucket, container or directory.
+#[pyfunction]
+fn delete_bucket(uri: &str) -> PyResult<Operation> {
+    Ok(Operation::new(begun(ops::delete_bucket(&parse(uri)?))?, none))
+}
+
+/// Makes a local directory.
+#[pyfunction]
+fn make_directory(uri: &str) -> PyResult<Operation> {
+    Ok(Operation::new(ops::make_directory(&parse(uri)?), none))
+}
+
 /// The two parts of a URI: what names the store, and the key or path.
 #[pyfunction]
 fn split_uri(uri: &str) -> PyResult<(String, String)> {
@@ -122,6 +140,9 @@ fn split_uri(uri: &str) -> PyResult<(String, String)> {
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(get, module)?)?;
     module.add_function(wrap_pyfunction!(split_uri, module)?)?;
+    module.add_function(wrap_pyfunction!(create_bucket, module)?)?;
+    module.add_function(wrap_pyfunction!(delete_bucket, module)?)?;
+    module.add_function(wrap_pyfunction!(make_directory, module)?)?;
     module.add_function(wrap_pyfunction!(put, module)?)?;
     module.add_function(wrap_pyfunction!(stat, module)?)?;
     module.add_function(wrap_pyfunction!(exists, module)?)?;

@@ -6,8 +6,8 @@
 
 pub mod bucket;
 pub mod check;
-mod credentials;
 pub mod compression;
+mod credentials;
 pub mod error;
 mod layers;
 pub mod local;
@@ -19,8 +19,8 @@ pub mod pattern;
 pub mod registry;
 pub mod settings;
 pub mod size_cache;
-mod transport;
 pub mod transfer;
+mod transport;
 pub mod uri;
 pub mod work;
 pub mod writer;

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use futures::StreamExt;
 use indicatif::BinaryBytes;
 use s3dlio_runtime::executor;
+use s3dlio_store::local::Create;
 use s3dlio_store::ops::{self, GetOptions, ListOptions};
 use s3dlio_store::{StoreError, Uri, Work};
 use serde_json::{Value, json};
@@ -94,7 +95,7 @@ impl Bench {
         let data = noise(self.size);
         let work = (0..self.count.unwrap_or(COUNT)).map(|number| {
             let (length, uri) = (data.len() as u64, below.with_key(format!("{}{number:08}", below.key)));
-            Ok(ops::put(&uri, data.clone())?.map(move |()| length))
+            Ok(ops::put(&uri, data.clone(), Create::Overwrite)?.map(move |_| length))
         });
         let work = work.collect::<Result<Vec<_>, StoreError>>()?;
         let figures = session.wait(Ok(measured(work, usize::from(self.jobs))));

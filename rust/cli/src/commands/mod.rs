@@ -2,8 +2,11 @@
 
 mod bench;
 mod cat;
+mod check;
 mod cp;
 mod ls;
+mod oplog;
+mod put;
 mod rm;
 mod stat;
 
@@ -25,6 +28,12 @@ pub enum Command {
     Stat(stat::Stat),
     /// Remove objects
     Rm(rm::Rm),
+    /// Write generated objects
+    Put(put::Put),
+    /// Tell why a store can or cannot be used
+    Check(check::Check),
+    /// Summarise a log of operations
+    Oplog(oplog::OpLog),
     /// Measure the throughput of a store
     Bench(bench::Bench),
 }
@@ -37,6 +46,9 @@ impl Command {
             Self::Cp(command) => command.run(session),
             Self::Stat(command) => command.run(session),
             Self::Rm(command) => command.run(session),
+            Self::Put(command) => command.run(session),
+            Self::Check(command) => command.run(session),
+            Self::Oplog(command) => command.run(session),
             Self::Bench(command) => command.run(session),
         }
     }

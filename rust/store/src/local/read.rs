@@ -27,7 +27,7 @@ const PIECE: usize = 4 << 20;
 
 /// A file that is open for reading: one state of it, whatever is renamed over its name meanwhile.
 #[derive(Debug)]
-pub(super) struct Reader<'a> {
+pub struct Reader<'a> {
     file: File,
     path: Cow<'a, str>,
     mode: Mode,
@@ -36,7 +36,11 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn open(path: impl Into<Cow<'a, str>>, mode: Mode) -> Result<Self> {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// As [`read`].
+    pub fn open(path: impl Into<Cow<'a, str>>, mode: Mode) -> Result<Self> {
         let path = path.into();
         let plain = OFlags::RDONLY | OFlags::CLOEXEC;
         let open = |flags| rustix::fs::open(&*path, flags, rustix::fs::Mode::empty());
@@ -88,13 +92,21 @@ impl<'a> Reader<'a> {
         StoreError::Length { uri: self.mode.uri(&self.path), found: found as u64, expected: expected as u64 }
     }
 
+    /// How many bytes [`read`](Self::read) will give; 0 for files that do not say.
+    #[must_use]
+    pub fn wanted(&self, offset: u64, length: Option<u64>) -> u64 {
+        self.size.saturating_sub(offset).min(length.unwrap_or(u64::MAX))
+    }
+
     /// `length` bytes from `offset`, cut at the end of the file.
-    pub(super) fn read(&self, offset: u64, length: Option<u64>) -> Result<Bytes> {
+    ///
+    /// # Errors
+    /// As [`read`].
+    pub fn read(&self, offset: u64, length: Option<u64>) -> Result<Bytes> {
         if self.size == 0 && self.direct.is_none() {
             return self.read_unsized(offset, length);
         }
-        let want = self.size.saturating_sub(offset).min(length.unwrap_or(u64::MAX));
-        let want = usize::try_from(want).unwrap_or(usize::MAX);
+        let want = usize::try_from(self.wanted(offset, length)).unwrap_or(usize::MAX);
         if want == 0 {
             return Ok(Bytes::new());
         }
@@ -151,14 +163,14 @@ impl<'a> Reader<'a> {
         match self.direct {
             None => self.shared(memory, &|at, piece| self.exactly(offset + at as u64, piece, piece.len(), want, at))?,
             Some(alignment) => {
-                self.shared(memory, &|at, piece| self.into_any(offset + at as u64, piece, alignment))?;
+                self.shared(memory, &|at, piece| self.read_unaligned(offset + at as u64, piece, alignment))?;
             }
         }
         Ok(want)
     }
 
     /// Reads past the page cache into memory of any alignment: at once what is aligned, the rest through a buffer.
-    fn into_any(&self, offset: u64, memory: &mut [MaybeUninit<u8>], alignment: Alignment) -> Result<()> {
+    fn read_unaligned(&self, offset: u64, memory: &mut [MaybeUninit<u8>], alignment: Alignment) -> Result<()> {
         let aligned = alignment.fits(memory.as_ptr().cast()) && alignment.down(offset) == offset;
         let whole = if aligned { memory.len() - memory.len() % alignment.block } else { 0 };
         let (bulk, rest) = memory.split_at_mut(whole);

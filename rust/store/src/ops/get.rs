@@ -5,11 +5,14 @@ use s3dlio_runtime::stats::{self, Counter};
 
 use super::fetch::fetch;
 use crate::error::Result;
-use crate::local::Mode;
-use crate::observe::{self, Verb};
+use crate::local::{Mode, Reader};
+use crate::observe::{self, Span, Verb};
 use crate::registry::{self, Backend};
-use crate::work::Work;
+use crate::work::{Step, Work, on_pool};
 use crate::{Uri, local};
+
+/// Local reads above this (some 20 ms) leave the calling thread.
+const LARGE: u64 = 64 << 20;
 
 /// How an object is fetched.
 #[derive(Debug, Clone, Copy)]
@@ -48,15 +51,30 @@ pub fn get(uri: &Uri, options: GetOptions) -> Result<Work<Bytes>> {
     let backend = registry::open(uri)?;
     let uri = uri.clone();
     Ok(match backend {
-        Backend::Local(mode) => Work::here(move || read(&uri, options, mode)),
+        Backend::Local(mode) => Work::stepped(move || begin(uri, options, mode)),
         Backend::Object(store) => Work::network(async move { fetch(&store, &uri, options).await }),
     })
+}
+
+/// A local file is read here, unless that takes so long that the caller should be able to give up.
+fn begin(uri: Uri, options: GetOptions, mode: Mode) -> Result<Step<Bytes>> {
+    let span = observe::begin(options.verb(), &uri);
+    match Reader::open(uri.key.clone(), mode) {
+        Ok(reader) if reader.wanted(options.offset, options.length) > LARGE => {
+            Ok(Step::Later(Box::pin(on_pool(move || finish(span, reader.read(options.offset, options.length))))))
+        }
+        Ok(reader) => finish(span, reader.read(options.offset, options.length)).map(Step::Done),
+        Err(error) => finish(span, Err(error)).map(Step::Done),
+    }
 }
 
 /// Reads a local file or a range of it, as one operation.
 pub(super) fn read(uri: &Uri, options: GetOptions, mode: Mode) -> Result<Bytes> {
     let span = observe::begin(options.verb(), uri);
-    let result = local::read(&uri.key, options.offset, options.length, mode);
+    finish(span, local::read(&uri.key, options.offset, options.length, mode))
+}
+
+fn finish(span: Span, result: Result<Bytes>) -> Result<Bytes> {
     let bytes = result.as_ref().map_or(0, |bytes| bytes.len() as u64);
     stats::add(Counter::GetRequests, 1);
     stats::add(Counter::GetBytes, bytes);

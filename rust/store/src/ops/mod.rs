@@ -3,6 +3,7 @@
 //! A verb resolves its store at once, on the calling thread (it reads the environment), and does the rest when the
 //! work runs.
 
+mod bucket;
 mod bulk;
 mod delete;
 mod fetch;
@@ -12,6 +13,7 @@ mod list;
 mod put;
 mod stat;
 
+pub use bucket::{create_bucket, delete_bucket, make_directory};
 pub use bulk::{Produce, get_many, put_many, put_produced, stat_many};
 pub use delete::{delete, delete_many};
 pub use fetch::fetch;
