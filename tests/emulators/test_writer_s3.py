@@ -173,14 +173,23 @@ def test_memory_stays_bounded_before_a_slow_server(scripted):
 
 
 @pytest.fixture
-def to_slow(scripted, monkeypatch):
-    slow = SlowBucket(30)
-    server = scripted(slow)
-    for name in FOREIGN:
-        monkeypatch.delenv(name, raising=False)
-    for name, value in (server.env() | {"S3DLIO_OPERATION_TIMEOUT_SECS": "60"}).items():
-        monkeypatch.setenv(name, value)
-    return slow
+def lead_to(scripted, monkeypatch):
+    """Lead this process to a scripted server."""
+
+    def lead(answer, **settings):
+        server = scripted(answer)
+        for name in FOREIGN:
+            monkeypatch.delenv(name, raising=False)
+        for name, value in (server.env() | settings).items():
+            monkeypatch.setenv(name, value)
+        return server
+
+    return lead
+
+
+@pytest.fixture
+def to_slow(lead_to):
+    lead_to(SlowBucket(30), S3DLIO_OPERATION_TIMEOUT_SECS="60")
 
 
 def test_other_threads_run_while_a_writer_waits(to_slow):
@@ -234,20 +243,36 @@ def test_ctrl_c_ends_a_write_and_the_block_aborts(scripted):
     assert "DELETE" in {request.method for request in server.requests}
 
 
-def test_a_failing_part_fails_the_writer(scripted, monkeypatch):
+BEGUN = b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"
+
+
+def test_a_silent_server_does_not_hold_the_end_of_a_block(lead_to):
+    """Parts are then left to the server, and the exception of the block is what is raised."""
+    lead_to(
+        lambda request, connection: respond(connection, BEGUN) if request.method == "POST" else None,
+        S3DLIO_OPERATION_TIMEOUT_SECS="60",
+    )
+
+    def fail(writer):
+        writer.write(bytes(6 * MIB))
+        raise ZeroDivisionError
+
+    began = time.monotonic()
+    writer = s3dlio.MultipartUploadWriter("bucket", "key", part_size=5 * MIB)
+    with pytest.raises(ZeroDivisionError), writer:
+        fail(writer)
+    assert time.monotonic() - began < 15
+    assert writer.closed
+
+
+def test_a_failing_part_fails_the_writer(lead_to):
     def answer(request, connection):
         if request.method == "PUT":
             respond(connection, b"<Error><Code>AccessDenied</Code></Error>", status="403 Forbidden")
         else:
-            respond(
-                connection, b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"
-            )
+            respond(connection, BEGUN)
 
-    server = scripted(answer)
-    for name in FOREIGN:
-        monkeypatch.delenv(name, raising=False)
-    for name, value in server.env().items():
-        monkeypatch.setenv(name, value)
+    server = lead_to(answer)
     writer = s3dlio.MultipartUploadWriter("bucket", "key", part_size=5 * MIB, max_in_flight=1)
     with pytest.raises(s3dlio.PermissionDeniedError, match="s3://bucket/key") as first:
         writer.write(bytes(11 * MIB))
