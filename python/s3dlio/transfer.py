@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -61,15 +61,8 @@ class _Options:
     max_in_flight: int
 
 
-def _text(path: Path) -> str:
-    text = os.fspath(path)
-    if not isinstance(text, str):
-        raise TypeError(f"a path or URI is text: found {text!r}")
-    return text
-
-
 def _texts(paths: Path | Sequence[Path]) -> list[str]:
-    return [_text(paths)] if isinstance(paths, str | os.PathLike) else [_text(path) for path in paths]
+    return [os.fspath(paths)] if isinstance(paths, str | os.PathLike) else [os.fspath(path) for path in paths]
 
 
 def _given(function: str, names: str, **values: object) -> str:
@@ -107,15 +100,14 @@ def _transfer(
     into_directory: bool = False,
 ) -> _s3dlio.Transfer:
     pattern = options.pattern
-    compiled = isinstance(pattern, re.Pattern)
     return _s3dlio.Transfer(
         sources,
         dest,
         local_sources=local_sources,
         local_dest=local_dest,
         recursive=options.recursive,
-        glob=None if compiled else pattern,
-        regex=_expression(pattern) if compiled else None,
+        glob=None if isinstance(pattern, re.Pattern) else pattern,
+        regex=_expression(pattern) if isinstance(pattern, re.Pattern) else None,
         max_in_flight=_in_flight(options.max_in_flight),
         resume=options.resume,
         overwrite=options.overwrite,
@@ -124,7 +116,7 @@ def _transfer(
 
 
 @contextmanager
-def _reporting(progress: bool | Report | None) -> Iterator[Report | None]:
+def _reporting(progress: bool | Report | None) -> Generator[Report | None]:
     """Give the function that is told of the progress; ``True`` draws a bar."""
     if progress is True:
         try:
@@ -164,7 +156,7 @@ async def _await(transfer: _s3dlio.Transfer, progress: bool | Report | None) -> 
 
 
 def _copying(src: Path | Sequence[Path], dst: Path, options: _Options) -> _s3dlio.Transfer:
-    return _transfer(_texts(src), _text(dst), options)
+    return _transfer(_texts(src), os.fspath(dst), options)
 
 
 def copy(
@@ -240,7 +232,7 @@ def _uploading(
     single = isinstance(source, str | os.PathLike) and named != "dest_prefix"
     if create:
         _create(dest)
-    return _transfer(_texts(source), _text(dest), options, local_sources=True, into_directory=not single)
+    return _transfer(_texts(source), os.fspath(dest), options, local_sources=True, into_directory=not single)
 
 
 def upload(
@@ -325,7 +317,7 @@ def _downloading(
     source = sources[_given("download", "source", **sources)]
     dest = dests[_given("download", "destination", **dests)]
     assert source is not None and dest is not None  # noqa: PT018, S101 - told by the lines above
-    return _transfer(_texts(source), _text(dest), options, local_dest=True, into_directory=True)
+    return _transfer(_texts(source), os.fspath(dest), options, local_dest=True, into_directory=True)
 
 
 def download(

@@ -39,6 +39,8 @@ impl Output {
     fn write(&mut self, mut data: &[u8], interrupted: &mut dyn FnMut() -> bool) -> Result<(), Failure> {
         while !data.is_empty() {
             match self.file.write(data) {
+                // A signal shows as a short write when a part had gone through before it came.
+                Ok(written) if written < data.len() && interrupted() => return Err(Failure::Interrupted),
                 Ok(written) => data = &data[written..],
                 Err(error) if error.kind() == ErrorKind::Interrupted && !interrupted() => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => return Err(Failure::Interrupted),

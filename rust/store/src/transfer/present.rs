@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
 use super::options::{Existing, Options, Progress};
 use super::place::Place;
@@ -13,6 +13,10 @@ use crate::ops::{self, ListOptions, Lister};
 /// Up to so many objects are asked for one by one. A page of a listing tells a thousand, but a destination may hold
 /// many objects that are none of ours.
 const ONE_BY_ONE: usize = 16;
+
+/// File systems take the time from the kernel's last tick, which at a hundred ticks a second is so far back; a copy made
+/// at once may therefore look older than its source.
+const TICK: TimeDelta = TimeDelta::milliseconds(10);
 
 struct There {
     size: u64,
@@ -59,7 +63,7 @@ pub(super) async fn compare(
 fn same(job: &Job, there: &There) -> bool {
     let (Some(ours), Some(theirs)) = (job.modified, there.modified) else { return false };
     let ours = if theirs.timestamp_subsec_nanos() == 0 { ours.trunc_subsecs(0) } else { ours };
-    job.size == there.size && theirs >= ours
+    job.size == there.size && theirs + TICK >= ours
 }
 
 async fn ask(jobs: &[Job], dest: &Place) -> Result<HashMap<String, There>> {

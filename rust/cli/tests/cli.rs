@@ -1,0 +1,67 @@
+//! Commands inside this process, where the store in memory is shared with the test.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{Read, Seek};
+
+use bytes::Bytes;
+use s3dlio_store::{Uri, ops};
+
+/// Runs a command; returns its exit code, standard output and standard error.
+fn run(arguments: &[&str], interrupted: bool) -> (i32, String, String) {
+    let streams: [File; 2] = [tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap()];
+    let [out, err] = streams.each_ref().map(|file| file.try_clone().unwrap());
+    let code = s3dlio_cli::run(arguments.iter().map(OsString::from).collect(), out, err, &mut || interrupted);
+    let [out, err] = streams.map(|mut file| {
+        let mut text = String::new();
+        file.rewind().unwrap();
+        file.read_to_string(&mut text).unwrap();
+        text
+    });
+    (code, out, err)
+}
+
+fn put(uri: &str, data: &'static str) {
+    ops::put(&Uri::parse(uri).unwrap(), Bytes::from(data)).unwrap().wait().unwrap();
+}
+
+#[test]
+fn objects_are_listed_read_copied_and_removed() {
+    put("memory://cli/a/1", "one");
+    put("memory://cli/a/2", "two");
+    let (code, out, err) = run(&["ls", "memory://cli/a/"], false);
+    assert_eq!((code, out.as_str(), err.as_str()), (0, "memory://cli/a/1\nmemory://cli/a/2\n", ""));
+    assert_eq!(run(&["cat", "memory://cli/a/1", "memory://cli/a/2"], false).1, "onetwo");
+    let (code, out, _) = run(&["--json", "cp", "-r", "memory://cli/a", "memory://cli/b"], false);
+    let summary: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &summary["objects"], &summary["bytes"]), (0, &2.into(), &6.into()));
+    assert_eq!(run(&["rm", "memory://cli/b/"], false).0, s3dlio_cli::code::FAILURE);
+    assert_eq!(run(&["rm", "-r", "memory://cli/b/"], false).0, 0);
+    assert_eq!(run(&["ls", "memory://cli/b/"], false).0, s3dlio_cli::code::NOT_FOUND);
+    assert_eq!(run(&["cat", "memory://cli/a/2"], false).1, "two");
+}
+
+#[test]
+fn wrong_usage_is_told_on_standard_error() {
+    for arguments in [&["nonsense"][..], &["ls"], &["ls", "no-scheme"]] {
+        let (code, out, err) = run(arguments, false);
+        assert_eq!((code, out.as_str()), (s3dlio_cli::code::USAGE, ""), "{arguments:?}");
+        assert!(!err.is_empty());
+    }
+}
+
+#[test]
+fn help_is_told_on_standard_output() {
+    let (code, out, err) = run(&["--help"], false);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(["ls", "cat", "cp", "stat", "rm", "bench"].iter().all(|command| out.contains(command)));
+}
+
+#[test]
+fn an_interruption_ends_a_wait() {
+    // Longer than the first look for an interruption.
+    let (code, _, err) = run(&["bench", "put", "memory://cli-bench/", "--count", "200", "--size", "8000000"], true);
+    assert_eq!((code, err.as_str()), (s3dlio_cli::code::INTERRUPTED, "s3dlio: interrupted\n"));
+}
