@@ -59,8 +59,9 @@ build-testkit: ## The test server (release)
 .PHONY: setup-servers
 setup-servers: $(SERVERS)/package.json $(S3S)/bin/s3s-fs ## The test servers that others make
 
+# Optimised it takes twice the time to build, and tests of signatures need no speed.
 $(S3S)/bin/s3s-fs:
-	cargo install --quiet --locked --root '$(S3S)' --features binary 's3s-fs@$(S3S_VERSION)'
+	cargo install --quiet --debug --locked --root '$(S3S)' --features binary 's3s-fs@$(S3S_VERSION)'
 
 $(SERVERS)/package.json: | setup
 	rm -rf '$(SERVERS).part'

@@ -91,8 +91,8 @@ fn gcs_conforms() {
 #[test]
 fn s3_with_checksums() {
     block_on(async {
-        let server = server(Protocol::S3);
         for checksum in [Checksum::SHA256, Checksum::CRC64NVME] {
+            let server = server(Protocol::S3);
             let store =
                 s3_builder(&server).with_checksum_algorithm(checksum).with_unsigned_payload(true).build().unwrap();
             stream_get(&store).await;
