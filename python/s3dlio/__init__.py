@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from s3dlio import errors, order
 from s3dlio._s3dlio import BytesView, __version__
-from s3dlio.check import CheckReport, CheckStep, check, check_async, warn_of_unknown_variables
+from s3dlio.check import CheckReport, CheckStep, check, check_async
 from s3dlio.dataset import PyDataset, create_dataset
 from s3dlio.errors import (
     AlreadyExistsError,
@@ -128,6 +128,3 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(_LAZY[name]), name)
     message = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(message)
-
-
-warn_of_unknown_variables()

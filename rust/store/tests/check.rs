@@ -118,7 +118,11 @@ fn what_is_wrong_is_named_and_what_depends_on_it_left_out() {
     for (uri, variables, name) in [
         ("bucket/key", vec![], "uri"),
         ("s3://bucket/key", vec![("AWS_EC2_METADATA_DISABLED", "1")], "settings"),
-        ("s3://bucket/key", vec![("AWS_ENDPOINT_URL", "http://nowhere.invalid:9"), KEYS[0], KEYS[1]], "name resolution"),
+        (
+            "s3://bucket/key",
+            vec![("AWS_ENDPOINT_URL", "http://nowhere.invalid:9"), KEYS[0], KEYS[1]],
+            "name resolution",
+        ),
         (gone.as_str(), KEYS.to_vec(), "connection"),
     ] {
         let _turn = environment(&variables);
@@ -173,7 +177,8 @@ fn buckets_are_made_and_removed_on_every_cloud() {
     let url = format!("http://{}", server.address);
     let s3 = [("AWS_ENDPOINT_URL", url.as_str()), KEYS[0], KEYS[1]];
     let gs = [("GCS_ENDPOINT_URL", url.as_str()), ("GOOGLE_CLOUD_PROJECT", "project")];
-    let az = [("AZURE_STORAGE_ENDPOINT", url.as_str()), ("AZURE_STORAGE_ACCOUNT", "a"), ("AZURE_STORAGE_KEY", "aHVzaA==")];
+    let az =
+        [("AZURE_STORAGE_ENDPOINT", url.as_str()), ("AZURE_STORAGE_ACCOUNT", "a"), ("AZURE_STORAGE_KEY", "aHVzaA==")];
     let other = [&s3[..], &[("AWS_REGION", "eu-north-1")]].concat();
     for (text, variables, target, body) in [
         ("s3://bucket/", &s3[..], "/bucket", ""),
