@@ -197,7 +197,7 @@ fn a_program_that_fails_is_a_clear_error() {
     for (command, words) in [
         ("exit 3", "exit status: 3"),
         ("echo hush", "printed no credentials"),
-        ("sleep 30", "longer than"),
+        ("exec sleep 30", "longer than"),
         ("echo '{\"Version\":2,\"AccessKeyId\":\"a\",\"SecretAccessKey\":\"b\"}'", "version 2"),
     ] {
         let path = folder.write(command, &format!("[default]\ncredential_process = {command}\n"));
