@@ -37,7 +37,7 @@ from s3dlio.compat import (
     stat_key,
     stat_object,
 )
-from s3dlio.check import CheckReport, CheckStep, check, check_async, warn_of_unknown_variables
+from s3dlio.check import CheckReport, CheckStep, check, check_async
 from s3dlio.dataset import PyDataset, create_dataset
 from s3dlio.errors import (
     AlreadyExistsError,
@@ -219,6 +219,3 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(_LAZY[name]), name)
     message = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(message)
-
-
-warn_of_unknown_variables()

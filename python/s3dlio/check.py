@@ -9,7 +9,7 @@ from typing import Any
 
 from s3dlio import _s3dlio, aio
 
-__all__ = ["CheckReport", "CheckStep", "check", "check_async", "warn_of_unknown_variables"]
+__all__ = ["CheckReport", "CheckStep", "check", "check_async"]
 
 _MARKS = {True: "ok", False: "FAILED", None: "-"}
 
@@ -87,11 +87,15 @@ async def check_async(uri: str, *, write: bool = False) -> CheckReport:
     return _report(uri, await aio.result(_s3dlio.check(uri, write)))
 
 
-def warn_of_unknown_variables() -> None:
-    """Warn of every ``S3DLIO_*`` variable that nothing reads; importing the package does it once."""
+def _warn_of_unknown_variables() -> None:
+    """Warn of every ``S3DLIO_*`` variable that nothing reads."""
     known, unknown = _s3dlio.variables()
     for name in unknown:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         message = f"nothing reads the environment variable {name}{hint}"
-        warnings.warn(message, RuntimeWarning, stacklevel=3)
+        warnings.warn(message, RuntimeWarning, stacklevel=2)
+
+
+# Importing the package imports this module, and does so once in a process.
+_warn_of_unknown_variables()

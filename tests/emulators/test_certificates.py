@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import http.server
 import ipaddress
 import ssl
@@ -41,15 +41,15 @@ def authority(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tls")
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "s3dlio test")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(hours=1))
         .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
         .sign(key, hashes.SHA256())
     )
@@ -90,7 +90,7 @@ def test_a_file_of_certificates_is_trusted(endpoint, authority, monkeypatch, var
 
 
 def test_an_unknown_certificate_is_refused_and_check_says_what_to_set(endpoint):
-    with pytest.raises(s3dlio.StoreError, match="(?i)certificate"):
+    with pytest.raises(s3dlio.StoreError, match=r"(?i)certificate"):
         s3dlio.get("s3://bucket/key")
     report = s3dlio.check("s3://bucket/")
     step = report.steps[-1]

@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use s3dlio_store::check::{self, Report};
+use s3dlio_store::check::Report;
 use s3dlio_store::settings;
 
 use crate::operation::Operation;
@@ -10,7 +10,7 @@ use crate::operation::Operation;
 /// Looks at everything that using a URI depends on: a list of dicts, one for each step.
 #[pyfunction]
 fn check(uri: &str, write: bool) -> Operation {
-    Operation::new(check::check(uri, write), steps)
+    Operation::new(s3dlio_store::check::check(uri, write), steps)
 }
 
 fn steps(py: Python<'_>, report: Report) -> PyResult<Py<PyAny>> {

@@ -1,8 +1,10 @@
 //! Buckets and containers themselves: made and removed, for which the clients have no verbs.
 
 use http::{Method, StatusCode};
+use object_store::client::HttpResponse;
 
 use crate::Uri;
+use crate::credentials::Connection;
 use crate::error::{Result, StoreError};
 use crate::settings::{self, Settings};
 use crate::work::Work;
@@ -36,8 +38,8 @@ pub fn create(uri: &Uri) -> Result<Work<()>> {
     request(uri, &settings, Method::PUT, headers, body)
 }
 
-/// Removes the bucket or container of `uri`. S3 and Google Cloud Storage refuse it while anything is in it; Azure
-/// removes what is in it as well.
+/// Removes the bucket or container of `uri`, which must be empty. Azure would remove what is in it as well, so a
+/// container is listed first; what another program writes in that moment is lost with it.
 ///
 /// # Errors
 /// At once: as [`create`]. From the work: [`StoreError::NotFound`], [`StoreError::Precondition`] for a bucket that
@@ -60,18 +62,36 @@ fn request(
     headers: Vec<(&'static str, String)>,
     body: String,
 ) -> Result<Work<()>> {
-    let query = if matches!(settings, Settings::Azure(_)) { "?restype=container" } else { "" };
+    let azure = matches!(settings, Settings::Azure(_));
+    let query = if azure { "?restype=container" } else { "" };
     let (connection, uri) = (settings.connect()?, uri.clone());
     Ok(Work::network(async move {
+        if azure && method == Method::DELETE {
+            empty(&*connection, &uri).await?;
+        }
         let failed = |source| StoreError::object(uri.to_string(), source);
         let answer = connection.send(method, query, &headers, body).await.map_err(failed)?;
-        let status = answer.status();
-        if status.is_success() {
-            return Ok(());
-        }
-        let text = answer.into_body().bytes().await.unwrap_or_default();
-        Err(refused(&uri, status, &String::from_utf8_lossy(&text)))
+        text(&uri, answer).await.map(|_| ())
     }))
+}
+
+/// Refuses a container with anything in it.
+async fn empty(connection: &dyn Connection, uri: &Uri) -> Result<()> {
+    let query = "?restype=container&comp=list&maxresults=1";
+    let answer = connection.send(Method::GET, query, &[], String::new()).await;
+    let listed = text(uri, answer.map_err(|source| StoreError::object(uri.to_string(), source))?).await?;
+    if listed.contains("<Blob>") {
+        return Err(StoreError::Precondition { uri: uri.to_string(), detail: "not empty".into() });
+    }
+    Ok(())
+}
+
+/// The text of a good answer.
+async fn text(uri: &Uri, answer: HttpResponse) -> Result<String> {
+    let status = answer.status();
+    let body = answer.into_body().bytes().await.unwrap_or_default();
+    let body = String::from_utf8_lossy(&body);
+    if status.is_success() { Ok(body.into_owned()) } else { Err(refused(uri, status, &body)) }
 }
 
 /// The error that a refusal means. Stores answer 409 to both what exists and what is in use.

@@ -53,7 +53,12 @@ fn answer(objects: &mut HashMap<String, Vec<u8>>, request: &Request, conditions:
             objects.insert(path, request.body.clone());
             reply(200, "").with("ETag", "\"tag\"")
         }
-        "DELETE" => reply(204, objects.remove(&path).map_or("", |_| "")),
+        "POST" if request.query() == "delete" => {
+            let text = String::from_utf8_lossy(&request.body).into_owned();
+            let key = text.split("<Key>").nth(1).and_then(|rest| rest.split("</Key>").next()).unwrap();
+            assert!(objects.remove(&format!("{path}/{key}")).is_some(), "{key}");
+            reply(200, format!("<DeleteResult><Deleted><Key>{key}</Key></Deleted></DeleteResult>"))
+        }
         _ => match objects.get(&path) {
             Some(content) => serve(request, content, Some("\"tag\"")),
             None => reply(404, "<Error><Code>NoSuchKey</Code></Error>"),
@@ -88,7 +93,7 @@ fn a_store_in_order_passes_every_step() {
     let written: Vec<String> =
         server.requests().into_iter().filter(|request| request.method == "PUT").map(|request| request.target).collect();
     assert!(written.iter().all(|target| target.starts_with("/bucket/folder/.s3dlio-check-")), "{written:?}");
-    let deleted = server.requests().into_iter().filter(|request| request.method == "DELETE").count();
+    let deleted = server.requests().into_iter().filter(|request| request.query() == "delete").count();
     assert_eq!(deleted, 1);
 }
 
@@ -173,7 +178,7 @@ fn run(work: s3dlio_store::Result<s3dlio_store::Work<()>>) -> s3dlio_store::Resu
 
 #[test]
 fn buckets_are_made_and_removed_on_every_cloud() {
-    let server = Server::start(|_, _| reply(200, ""));
+    let server = Server::start(|_, _| reply(200, "<EnumerationResults><Blobs/></EnumerationResults>"));
     let url = format!("http://{}", server.address);
     let s3 = [("AWS_ENDPOINT_URL", url.as_str()), KEYS[0], KEYS[1]];
     let gs = [("GCS_ENDPOINT_URL", url.as_str()), ("GOOGLE_CLOUD_PROJECT", "project")];
@@ -201,6 +206,18 @@ fn buckets_are_made_and_removed_on_every_cloud() {
             assert_eq!(made.header("x-goog-project-id"), "project");
         }
     }
+}
+
+#[test]
+fn a_container_with_something_in_it_is_not_removed() {
+    let server = Server::start(|_, _| {
+        reply(200, "<EnumerationResults><Blobs><Blob><Name>key</Name></Blob></Blobs></EnumerationResults>")
+    });
+    let url = format!("http://{}", server.address);
+    let _turn = environment(&[("AZURE_STORAGE_ENDPOINT", &url), ("AZURE_STORAGE_KEY", "aHVzaA==")]);
+    let error = run(bucket::delete(&Uri::parse("az://account/container").unwrap())).unwrap_err();
+    assert!(matches!(&error, StoreError::Precondition { detail, .. } if detail.contains("not empty")), "{error:?}");
+    assert!(server.requests().iter().all(|request| request.method == "GET"));
 }
 
 #[test]

@@ -3,49 +3,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
 mod common;
+#[path = "common/environment.rs"]
+mod environment;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use common::{Server, reply, run, serve, timed};
+use environment::environment;
 use s3dlio_store::ops::{self, GetOptions};
 use s3dlio_store::settings::S3;
 use s3dlio_store::{StoreError, Uri, registry};
 
-static TURN: Mutex<()> = Mutex::new(());
-
-const NAMES: [&str; 17] = [
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-    "AWS_SKIP_SIGNATURE",
-    "AWS_EC2_METADATA_DISABLED",
-    "AWS_REGION",
-    "AWS_DEFAULT_REGION",
-    "AWS_ENDPOINT_URL",
-    "AWS_ENDPOINT_URL_S3",
-    "S3_ADDRESSING_STYLE",
-    "AWS_S3_ADDRESSING_STYLE",
-    "S3DLIO_CONNECT_TIMEOUT_SECS",
-    "S3DLIO_OPERATION_TIMEOUT_SECS",
-    "S3DLIO_MAX_RETRY_ATTEMPTS",
-];
-
 const KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "AKTEST"), ("AWS_SECRET_ACCESS_KEY", "hush-hush")];
-
-/// The lock is to be held while requests run that this environment is meant for.
-fn environment(variables: &[(&str, &str)]) -> MutexGuard<'static, ()> {
-    let guard = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    // SAFETY: every test of this binary holds the lock while it or a request of it looks at the environment.
-    unsafe {
-        NAMES.iter().for_each(|name| std::env::remove_var(name));
-        variables.iter().for_each(|(name, value)| std::env::set_var(name, value));
-    }
-    guard
-}
 
 fn with_keys<'a>(more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     [&KEYS, more].concat()
@@ -71,6 +40,7 @@ fn a_bad_value_names_its_variable() {
         ("S3DLIO_OPERATION_TIMEOUT_SECS", "86401"),
         ("S3DLIO_MAX_RETRY_ATTEMPTS", "-1"),
         ("S3DLIO_MAX_RETRY_ATTEMPTS", "2.5"),
+        ("S3DLIO_UPLOAD_CHECKSUM", "md5"),
         ("S3_ADDRESSING_STYLE", "vhost"),
         ("AWS_ENDPOINT_URL", "localhost:9000"),
         ("AWS_ENDPOINT_URL", "ftp://host"),
@@ -86,7 +56,22 @@ fn a_bad_value_names_its_variable() {
 
 #[test]
 fn empty_values_count_as_unset() {
-    let empty: Vec<(&str, &str)> = NAMES[7..].iter().map(|&name| (name, "")).collect();
+    let names = [
+        "AWS_SKIP_SIGNATURE",
+        "AWS_EC2_METADATA_DISABLED",
+        "AWS_PROFILE",
+        "AWS_REGION",
+        "AWS_DEFAULT_REGION",
+        "AWS_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_S3",
+        "S3_ADDRESSING_STYLE",
+        "AWS_CA_BUNDLE",
+        "HTTPS_PROXY",
+        "S3DLIO_CONNECT_TIMEOUT_SECS",
+        "S3DLIO_OPERATION_TIMEOUT_SECS",
+        "S3DLIO_MAX_RETRY_ATTEMPTS",
+    ];
+    let empty: Vec<(&str, &str)> = names.iter().map(|&name| (name, "")).collect();
     let _turn = environment(&with_keys(&empty));
     assert!(registry::open(&bucket()).is_ok());
 }
@@ -174,6 +159,38 @@ fn a_changed_environment_takes_effect_at_the_next_call() {
     let _turn = environment(&[("AWS_SKIP_SIGNATURE", "1")]);
     run(ops::get(&uri, GetOptions::default())).unwrap();
     assert_eq!(server.requests().pop().unwrap().header("authorization"), "");
+}
+
+#[test]
+fn uploads_carry_the_checksum_that_is_set() {
+    let (sha, crc) = ("x-amz-checksum-sha256", "x-amz-checksum-crc64nvme");
+    let server = Server::start(|_, _| reply(200, "").with("ETag", "\"tag\""));
+    for (value, expected) in [("", Some(sha)), ("sha256", Some(sha)), ("CRC64NVME", Some(crc)), ("none", None)] {
+        let _turn = environment(&with_keys(&[("S3DLIO_UPLOAD_CHECKSUM", value)]));
+        run(ops::put(&server.uri("bucket/key"), "content".into())).unwrap();
+        let request = server.requests().pop().unwrap();
+        let found: Vec<&str> = [sha, crc].into_iter().filter(|name| !request.header(name).is_empty()).collect();
+        assert_eq!(found, expected.into_iter().collect::<Vec<_>>(), "{value:?}");
+        assert_eq!(request.header("x-amz-content-sha256").len(), 64, "plain http is always hashed");
+    }
+    let hashed = |endpoint: &str, checksum: &str| {
+        let more = [("AWS_ENDPOINT_URL", endpoint), ("S3DLIO_UPLOAD_CHECKSUM", checksum)];
+        client(&with_keys(&more)).contains("sign_payload: true")
+    };
+    assert!(hashed("https://h.example.org", "sha256") && hashed("http://h.example.org", "crc64nvme"));
+    assert!(!hashed("https://h.example.org", "crc64nvme"));
+}
+
+#[test]
+fn variables_that_nothing_reads_are_found() {
+    let _turn = environment(&[("S3DLIO_OPERATION_TIMEOUT_SECS", "1")]);
+    assert_eq!(s3dlio_store::settings::unknown_variables(), Vec::<String>::new());
+    // SAFETY: the lock of the environment is held.
+    unsafe { std::env::set_var("S3DLIO_CONECT_TIMEOUT_SECS", "1") };
+    let unknown = s3dlio_store::settings::unknown_variables();
+    // SAFETY: as above.
+    unsafe { std::env::remove_var("S3DLIO_CONECT_TIMEOUT_SECS") };
+    assert_eq!(unknown, ["S3DLIO_CONECT_TIMEOUT_SECS"]);
 }
 
 #[test]

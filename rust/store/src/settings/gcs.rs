@@ -101,10 +101,10 @@ impl Gcs {
 
     /// The connection to the bucket for requests that the client has no verb for.
     pub(crate) fn remote(&self) -> Result<Remote<GcsSignature>> {
-        let credentials = self.credentials()?;
+        // Before the credentials, whose errors would hide that of a certificate file.
         let service = transport::shared(&self.network, Purpose::Objects)?;
         let url = format!("{}/{}", self.endpoint, self.bucket);
-        Ok(Remote::new(url, service, credentials, GcsSignature))
+        Ok(Remote::new(url, service, self.credentials()?, GcsSignature))
     }
 
     /// The settings of the network.

@@ -38,20 +38,20 @@ use crate::uri::{Scheme, Uri};
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Settings {
     /// Amazon S3 and its like.
-    S3(S3),
+    S3(Box<S3>),
     /// Google Cloud Storage.
-    Gcs(Gcs),
+    Gcs(Box<Gcs>),
     /// Azure Blob Storage.
-    Azure(Azure),
+    Azure(Box<Azure>),
 }
 
 impl Settings {
     /// The settings that hold for `uri` at this moment.
     pub(crate) fn resolve(uri: &Uri) -> Result<Self> {
         match uri.scheme {
-            Scheme::S3 => S3::resolve(uri).map(Self::S3),
-            Scheme::Gcs => Gcs::resolve(uri).map(Self::Gcs),
-            Scheme::Azure => Azure::resolve(uri).map(Self::Azure),
+            Scheme::S3 => S3::resolve(uri).map(Box::new).map(Self::S3),
+            Scheme::Gcs => Gcs::resolve(uri).map(Box::new).map(Self::Gcs),
+            Scheme::Azure => Azure::resolve(uri).map(Box::new).map(Self::Azure),
             Scheme::File | Scheme::Direct | Scheme::Memory => {
                 Err(StoreError::Unsupported { uri: uri.to_string(), detail: "is no network store".into() })
             }

@@ -1,4 +1,7 @@
 //! Profiles of the AWS tools: `~/.aws/config` and `~/.aws/credentials`.
+//!
+//! Ours and not the SDK's: that one reads the environment whenever it fetches credentials, on threads where Python may
+//! be changing it, and it asks for a newer compiler than this workspace does.
 
 use std::collections::HashMap;
 use std::path::PathBuf;

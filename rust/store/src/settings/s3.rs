@@ -208,6 +208,9 @@ impl S3 {
         if let Some(endpoint) = &self.endpoint {
             builder = builder.with_endpoint(endpoint);
         }
+        // Over TLS a signed checksum protects the content as well as the signed hash does, for less time.
+        let encrypted = self.endpoint.as_ref().is_none_or(|url| url.starts_with("https://"));
+        builder = builder.with_unsigned_payload(encrypted && self.checksum == UploadChecksum::Crc64Nvme);
         match self.checksum {
             UploadChecksum::None => {}
             UploadChecksum::Sha256 => builder = builder.with_checksum_algorithm(Checksum::SHA256),
