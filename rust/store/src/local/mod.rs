@@ -16,7 +16,7 @@ mod walk;
 mod write;
 
 pub use copy::copy;
-pub use read::{read, read_into, read_onto};
+pub use read::{read, read_into, read_onto, read_work};
 pub use remove::{make_directory, remove, remove_directory, remove_tree};
 pub use store::LocalStore;
 pub use temporary::Create;
