@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{Read, Seek};
 
 use bytes::Bytes;
+use s3dlio_store::local::Create;
 use s3dlio_store::{Uri, ops};
 
 /// Runs a command; returns its exit code, standard output and standard error.
@@ -24,7 +25,7 @@ fn run(arguments: &[&str], interrupted: bool) -> (i32, String, String) {
 }
 
 fn put(uri: &str, data: &'static str) {
-    ops::put(&Uri::parse(uri).unwrap(), Bytes::from(data)).unwrap().wait().unwrap();
+    ops::put(&Uri::parse(uri).unwrap(), Bytes::from(data), Create::Overwrite).unwrap().wait().unwrap();
 }
 
 #[test]

@@ -79,7 +79,7 @@ fn store_class(error: &StoreError) -> &'static str {
         StoreError::Unsupported { .. } => "UnsupportedError",
         StoreError::Length { .. } | StoreError::Corrupt { .. } => "CorruptDataError",
         StoreError::Forked { .. } => "ForkedProcessError",
-        StoreError::Precondition { .. } | StoreError::Store { .. } => "StoreError",
+        StoreError::Store { .. } => "StoreError",
     }
 }
 

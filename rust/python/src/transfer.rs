@@ -28,6 +28,7 @@ impl Transfer {
     #[new]
     #[pyo3(signature = (sources, dest, *, local_sources, local_dest, recursive, glob, regex, max_in_flight, resume,
                         overwrite, into_directory))]
+    #[expect(clippy::too_many_arguments, reason = "the options of one call")]
     fn new(
         sources: Vec<String>,
         dest: &str,

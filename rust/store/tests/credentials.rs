@@ -13,6 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::{Request, Server, reply, run, serve, within};
 use environment::{Folder, environment};
+use s3dlio_store::local::Create;
 use s3dlio_store::ops::{self, GetOptions};
 use s3dlio_store::settings::S3;
 use s3dlio_store::{Result, StoreError, Uri, registry};
@@ -161,7 +162,7 @@ fn a_large_upload_survives_keys_that_end_in_its_middle() {
     });
     let _turn = environment(&[("AWS_SHARED_CREDENTIALS_FILE", &path)]);
     let data = Bytes::from(vec![7; 65 << 20]);
-    within(Duration::from_secs(60), ops::put(&server.uri("bucket/key"), data)).unwrap();
+    within(Duration::from_secs(60), ops::put(&server.uri("bucket/key"), data, Create::Overwrite)).unwrap();
     assert_eq!(parts.load(Ordering::SeqCst), 5);
     let signed = server.requests().into_iter().filter(|request| key_of(request) == "NEW");
     assert!(signed.map(|request| request.header("x-amz-content-sha256").len()).all(|length| length == 64));

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use s3dlio_store::StoreError;
@@ -104,6 +105,23 @@ fn a_large_file_is_read_by_several_threads_in_the_right_order() {
         assert_eq!(local::read_into(&path, 0, &mut memory, mode).unwrap(), data.len());
         assert!(memory[..data.len()] == data && memory[data.len()..] == [0; 10]);
     }
+}
+
+#[test]
+fn a_read_that_nobody_waits_for_ends_early() {
+    let dir = directory();
+    let path = at(&dir, "holes");
+    fs::File::create(&path).unwrap().set_len(8 << 30).unwrap();
+    let handle = s3dlio_runtime::executor::handle().unwrap();
+    let began = Instant::now();
+    for mode in [STRICT, Mode::Buffered].repeat(4) {
+        let work = local::Reader::open(path.clone(), mode).unwrap().read_on_pool(0, None);
+        handle.block_on(async { tokio::time::timeout(Duration::from_millis(20), work).await }).unwrap_err();
+        // The threads are free again, or this would wait for the rest of the 8 GiB.
+        let work = local::Reader::open(path.clone(), mode).unwrap().read_on_pool(1 << 20, Some(20 << 20));
+        assert!(handle.block_on(work).unwrap().iter().all(|&byte| byte == 0));
+    }
+    assert!(began.elapsed() < Duration::from_secs(12), "{:?}", began.elapsed());
 }
 
 #[test]

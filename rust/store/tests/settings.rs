@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use common::{Server, reply, run, serve, timed};
 use environment::environment;
+use s3dlio_store::local::Create;
 use s3dlio_store::ops::{self, GetOptions};
 use s3dlio_store::settings::S3;
 use s3dlio_store::{StoreError, Uri, registry};
@@ -167,7 +168,7 @@ fn uploads_carry_the_checksum_that_is_set() {
     let server = Server::start(|_, _| reply(200, "").with("ETag", "\"tag\""));
     for (value, expected) in [("", Some(sha)), ("sha256", Some(sha)), ("CRC64NVME", Some(crc)), ("none", None)] {
         let _turn = environment(&with_keys(&[("S3DLIO_UPLOAD_CHECKSUM", value)]));
-        run(ops::put(&server.uri("bucket/key"), "content".into())).unwrap();
+        run(ops::put(&server.uri("bucket/key"), "content".into(), Create::Overwrite)).unwrap();
         let request = server.requests().pop().unwrap();
         let found: Vec<&str> = [sha, crc].into_iter().filter(|name| !request.header(name).is_empty()).collect();
         assert_eq!(found, expected.into_iter().collect::<Vec<_>>(), "{value:?}");

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::{Reply, Request, Server, content, reply, run, serve, timed, within};
+use s3dlio_store::local::Create;
 use s3dlio_store::ops::{self, GetOptions, ListOptions};
 use s3dlio_store::pattern::Pattern;
 use s3dlio_store::transfer::{self, Depth, Existing, Options, Progress, Source, Summary};
@@ -37,7 +38,7 @@ fn uri(text: &str) -> Uri {
 }
 
 fn put(text: &str, data: impl Into<Vec<u8>>) {
-    run(ops::put(&uri(text), Bytes::from(data.into()))).unwrap();
+    run(ops::put(&uri(text), Bytes::from(data.into()), Create::Overwrite)).unwrap();
 }
 
 fn get(text: &str) -> Bytes {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use common::{Server, reply, run, serve, timed, within};
 use environment::{Folder, environment};
 use s3dlio_runtime::stats::{self, Counter};
+use s3dlio_store::local::Create;
 use s3dlio_store::ops::{self, GetOptions};
 use s3dlio_store::{Result, StoreError, Uri, registry};
 
@@ -32,7 +33,11 @@ fn a_redirect_is_an_error_that_names_the_other_host() {
         let server = Server::start(move |_, _| reply(status, "").with("Location", location.clone()));
         let _turn = environment(&with_keys(&[]));
         let uri = server.uri("bucket/key");
-        for result in [get(&uri).map(|_| ()), run(ops::put(&uri, "data".into())), run(ops::stat(&uri)).map(|_| ())] {
+        for result in [
+            get(&uri).map(|_| ()),
+            run(ops::put(&uri, "data".into(), Create::Overwrite)).map(|_| ()),
+            run(ops::stat(&uri)).map(|_| ()),
+        ] {
             let error = result.unwrap_err();
             assert!(matches!(&error, StoreError::Store { .. }), "{error:?}");
             let text = error.to_string();

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use s3dlio_store::observe::{self, Verb};
 use s3dlio_store::ops::{self, GetOptions, ListOptions};
 use s3dlio_store::pattern::Pattern;
 use s3dlio_store::registry::{self, Backend};
@@ -188,12 +187,7 @@ impl RecordReader for ObjectReader {
             Backend::Object(store) => {
                 let (store, get) = (Arc::clone(store), self.get);
                 let size = self.table.size(to_usize(index));
-                Ok(Access::Network(Box::pin(async move {
-                    let span = observe::begin(Verb::Get, &uri);
-                    let result = ops::fetch(&store, &uri, GetOptions { size, ..get }).await;
-                    span.end(result.as_ref().map_or(0, |bytes| bytes.len() as u64), &result);
-                    result
-                })))
+                Ok(Access::Network(Box::pin(async move { ops::fetch(&store, &uri, GetOptions { size, ..get }).await })))
             }
         }
     }

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use rustix::buffer::spare_capacity;
@@ -18,6 +18,7 @@ use super::direct::{self, Alignment};
 use super::together::together;
 use super::{Mode, POOLED};
 use crate::error::{Result, StoreError};
+use crate::work::on_pool;
 
 /// From this size on a read is shared out between threads: below it the hand-over costs what the second thread gains.
 const SHARED: usize = 16 << 20;
@@ -33,6 +34,8 @@ pub struct Reader<'a> {
     mode: Mode,
     direct: Option<Alignment>,
     size: u64,
+    /// Set when nobody wants the bytes any more; looked at before each piece.
+    stop: Arc<AtomicBool>,
 }
 
 impl<'a> Reader<'a> {
@@ -74,7 +77,7 @@ impl<'a> Reader<'a> {
             return Err(direct::refused(&path, &found));
         }
         let size = u64::try_from(stat.st_size).unwrap_or(0);
-        Ok(Self { file, path, mode, direct: alignment, size })
+        Ok(Self { file, path, mode, direct: alignment, size, stop: Arc::default() })
     }
 
     pub(super) fn metadata(&self) -> Result<std::fs::Metadata> {
@@ -193,15 +196,20 @@ impl<'a> Reader<'a> {
         let pieces = Mutex::new(memory.chunks_mut(PIECE).enumerate());
         let next = || pieces.lock().unwrap_or_else(PoisonError::into_inner).next();
         let failure = Mutex::new(None);
-        let failures = AtomicUsize::new(0);
+        let failed = AtomicBool::new(false);
         together(pool::io().threads().saturating_sub(1), &|| {
-            while let Some((number, piece)) = next().filter(|_| failures.load(Ordering::Relaxed) == 0) {
+            let stopped = || failed.load(Ordering::Relaxed) || self.stop.load(Ordering::Relaxed);
+            while let Some((number, piece)) = next().filter(|_| !stopped()) {
                 if let Err(error) = read(number * PIECE, piece) {
-                    failures.fetch_add(1, Ordering::Relaxed);
+                    failed.store(true, Ordering::Relaxed);
                     failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
                 }
             }
         });
+        if self.stop.load(Ordering::Relaxed) {
+            let detail = "the read was given up".into();
+            return Err(StoreError::Store { uri: self.mode.uri(&self.path), detail });
+        }
         failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
 
@@ -265,6 +273,27 @@ type Fill<'a> = dyn Fn(usize, &mut [MaybeUninit<u8>]) -> Result<()> + Sync + 'a;
 /// the file system refuses `O_DIRECT`, [`StoreError::Length`] when the file shrinks while it is read.
 pub fn read(path: &str, offset: u64, length: Option<u64>, mode: Mode) -> Result<Bytes> {
     Reader::open(path, mode)?.read(offset, length)
+}
+
+impl Reader<'static> {
+    /// As [`read`](Self::read), on the reading pool: for large files, so that whoever waits can give up.
+    ///
+    /// Dropping the future stops the reading within a few megabytes.
+    ///
+    /// # Errors
+    /// As [`read`].
+    pub async fn read_on_pool(self, offset: u64, length: Option<u64>) -> Result<Bytes> {
+        struct Stop(Arc<AtomicBool>);
+        impl Drop for Stop {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+        let stop = Stop(Arc::clone(&self.stop));
+        let bytes = on_pool(move || self.read(offset, length)).await;
+        drop(stop);
+        bytes
+    }
 }
 
 /// Reads from `offset` into `memory`, as much as there is up to its length; how many bytes that were.

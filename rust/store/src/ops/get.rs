@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::local::{Mode, Reader};
 use crate::observe::{self, Span, Verb};
 use crate::registry::{self, Backend};
-use crate::work::{Step, Work, on_pool};
+use crate::work::{Step, Work};
 use crate::{Uri, local};
 
 /// Local reads above this (some 20 ms) leave the calling thread.
@@ -61,7 +61,9 @@ fn begin(uri: Uri, options: GetOptions, mode: Mode) -> Result<Step<Bytes>> {
     let span = observe::begin(options.verb(), &uri);
     match Reader::open(uri.key.clone(), mode) {
         Ok(reader) if reader.wanted(options.offset, options.length) > LARGE => {
-            Ok(Step::Later(Box::pin(on_pool(move || finish(span, reader.read(options.offset, options.length))))))
+            Ok(Step::Later(Box::pin(
+                async move { finish(span, reader.read_on_pool(options.offset, options.length).await) },
+            )))
         }
         Ok(reader) => finish(span, reader.read(options.offset, options.length)).map(Step::Done),
         Err(error) => finish(span, Err(error)).map(Step::Done),

@@ -36,6 +36,7 @@ use crate::uri::{Scheme, Uri};
 
 /// The settings of a network store: the key under which its client is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[allow(clippy::large_enum_variant, reason = "one lives for the length of a call, or as the key of a client")]
 pub(crate) enum Settings {
     /// Amazon S3 and its like.
     S3(Box<S3>),
