@@ -195,7 +195,7 @@ fn buckets_are_made_and_removed_on_every_cloud() {
         let uri = Uri::parse(text).unwrap();
         run(bucket::create(&uri)).unwrap();
         run(bucket::delete(&uri)).unwrap();
-        let requests = server.requests();
+        let requests: Vec<Request> = server.requests().into_iter().filter(|request| request.method != "GET").collect();
         let [.., made, removed] = &requests[..] else { unreachable!("two requests") };
         assert_eq!((made.method.as_str(), made.target.as_str()), ("PUT", target));
         assert_eq!((removed.method.as_str(), removed.target.as_str()), ("DELETE", target));
