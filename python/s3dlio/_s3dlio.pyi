@@ -223,6 +223,7 @@ def get(
 def get_many(
     uris: list[str], max_in_flight: int, direct_fallback: bool | None
 ) -> Operation[list[tuple[str, BytesView]]]: ...
+def get_decompressed(uri: str, codec: str, direct_fallback: bool | None) -> Operation[BytesView]: ...
 def put(
     uri: str,
     data: Buffer,

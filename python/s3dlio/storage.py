@@ -70,35 +70,58 @@ class ObjectStat(TypedDict):
 
 
 def _get(
-    uri: str, offset: int | None, length: int | None, direct_fallback: bool | None = None
+    uri: str,
+    offset: int | None,
+    length: int | None,
+    decompress: bool | str | None = None,
+    direct_fallback: bool | None = None,
 ) -> _s3dlio.Operation[BytesView]:
+    if decompress:
+        if offset is not None or length is not None:
+            message = f"option `decompress`: found {decompress!r} with a range, expected a whole object"
+            raise ConfigError(message)
+        return _s3dlio.get_decompressed(uri, "auto" if decompress is True else decompress, direct_fallback)
     start = 0 if offset is None else at_least("offset", offset, 0)
     return _s3dlio.get(uri, start, None if length is None else at_least("length", length, 0), direct_fallback)
 
 
 def get(
-    uri: str, *, offset: int | None = None, length: int | None = None, direct_fallback: bool | None = None
+    uri: str,
+    *,
+    offset: int | None = None,
+    length: int | None = None,
+    decompress: bool | str | None = None,
+    direct_fallback: bool | None = None,
 ) -> BytesView:
     """Read an object, or ``length`` bytes of it from ``offset``.
 
     A range that passes the end is cut there; one that begins behind the end gives no bytes. Objects above 16 MiB come
-    as parallel range requests into one buffer. Where a file system refuses ``direct://``, ``direct_fallback=True``
+    as parallel range requests into one buffer.
+
+    ``decompress`` decodes a whole object: ``zstd``, ``gzip``, ``lz4``, or ``auto`` (also ``True``) for what its
+    extension or else its first bytes say. Where a file system refuses ``direct://``, ``direct_fallback=True``
     reads through the page cache; ``None`` means what ``S3DLIO_DIRECT_FALLBACK`` says.
 
     Raises:
         NotFoundError: There is no such object.
+        CorruptDataError: The body cannot be decoded, or becomes more than 16 GiB.
         UnsupportedError: It is a directory, or its file system refuses ``direct://``.
         ConfigError: ``offset`` or ``length`` is negative.
         PermissionDeniedError, StoreTimeoutError, StoreError: The store refused, was silent, or failed.
     """
-    return _get(uri, offset, length, direct_fallback).wait()
+    return _get(uri, offset, length, decompress, direct_fallback).wait()
 
 
 async def get_async(
-    uri: str, *, offset: int | None = None, length: int | None = None, direct_fallback: bool | None = None
+    uri: str,
+    *,
+    offset: int | None = None,
+    length: int | None = None,
+    decompress: bool | str | None = None,
+    direct_fallback: bool | None = None,
 ) -> BytesView:
     """As :func:`get`."""
-    return await aio.result(_get(uri, offset, length, direct_fallback))
+    return await aio.result(_get(uri, offset, length, decompress, direct_fallback))
 
 
 def get_range(uri: str, offset: int, length: int | None = None) -> BytesView:

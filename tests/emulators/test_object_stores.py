@@ -13,7 +13,7 @@ PARTED = 64 * MIB
 SIZES = [0, 1, RANGED - 1, RANGED, RANGED + 1, PARTED - 1, PARTED, PARTED + 1]
 NAMES = ["plain", "dir/a b", "ü/日本語", "a%20b", "a+b&c=d", "it's <odd>", "#?", "~.-_"]
 
-STORES = ["testkit"]
+STORES = ["testkit", "gcs", "azurite"]
 
 
 @pytest.fixture(params=STORES)

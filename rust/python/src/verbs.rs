@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use s3dlio_store::compression::Codec;
 use s3dlio_store::local::Create;
 use s3dlio_store::ops::{self, GetOptions, Stat};
 use s3dlio_store::{Result, Scheme, Uri, settings};
@@ -46,6 +47,14 @@ fn get(uri: &str, offset: u64, length: Option<u64>, direct_fallback: Option<bool
     let options = GetOptions { offset, length, ..GetOptions::default() };
     let uri = parse(uri)?;
     Ok(Operation::new(begun(settings::with_direct_fallback(direct_fallback, || ops::get(&uri, options)))?, view))
+}
+
+/// A whole object, decoded by a codec of this name, as a `BytesView`.
+#[pyfunction]
+fn get_decompressed(uri: &str, codec: &str, direct_fallback: Option<bool>) -> PyResult<Operation> {
+    let (uri, codec) = (parse(uri)?, begun(Codec::parse(codec))?);
+    let begin = || ops::get_decompressed(&uri, codec);
+    Ok(Operation::new(begun(settings::with_direct_fallback(direct_fallback, begin))?, view))
 }
 
 /// Writes an object, under a condition if one is given.
@@ -139,6 +148,7 @@ fn split_uri(uri: &str) -> PyResult<(String, String)> {
 /// Adds the verbs to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(get, module)?)?;
+    module.add_function(wrap_pyfunction!(get_decompressed, module)?)?;
     module.add_function(wrap_pyfunction!(split_uri, module)?)?;
     module.add_function(wrap_pyfunction!(create_bucket, module)?)?;
     module.add_function(wrap_pyfunction!(delete_bucket, module)?)?;

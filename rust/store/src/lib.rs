@@ -21,6 +21,7 @@ pub mod settings;
 pub mod size_cache;
 pub mod transfer;
 mod transport;
+mod upload;
 pub mod uri;
 pub mod work;
 pub mod writer;

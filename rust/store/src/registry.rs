@@ -46,6 +46,31 @@ pub fn open(uri: &Uri) -> Result<Backend> {
     }
 }
 
+/// Opens the stores of many URIs under one look at the environment: settings are resolved once for each bucket.
+#[derive(Debug, Default)]
+pub struct Opener {
+    opened: HashMap<Place, Backend>,
+}
+
+/// Scheme, authority and bucket: what [`open`] depends on.
+type Place = (Scheme, Option<String>, String);
+
+impl Opener {
+    /// As [`open`].
+    ///
+    /// # Errors
+    /// As [`open`].
+    pub fn open(&mut self, uri: &Uri) -> Result<Backend> {
+        let place = (uri.scheme, uri.authority.clone(), uri.bucket.clone());
+        if let Some(backend) = self.opened.get(&place) {
+            return Ok(backend.clone());
+        }
+        let backend = open(uri)?;
+        self.opened.insert(place, backend.clone());
+        Ok(backend)
+    }
+}
+
 /// The store behind `uri` as the common trait, and the object's place in it: for verbs that need no fast path of their
 /// own for local files.
 ///

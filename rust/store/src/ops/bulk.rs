@@ -16,7 +16,7 @@ use super::stat::{Stat, head, stat_file};
 use crate::error::{Result, StoreError};
 use crate::local::Create;
 use crate::observe::{self, Verb};
-use crate::registry::{self, Backend};
+use crate::registry::{self, Backend, Opener};
 use crate::work::{Work, on_pool};
 use crate::{Uri, size_cache};
 
@@ -64,11 +64,12 @@ async fn finish<T: 'static>(tasks: &mut JoinSet<Result<(usize, T)>>, results: &m
 /// # Errors
 /// As [`get`](super::get).
 pub fn get_many(uris: Vec<Uri>, in_flight: usize, options: GetOptions) -> Result<Work<Vec<Bytes>>> {
+    let mut stores = Opener::default();
     let mut on_disk = Vec::new();
     let mut objects = Vec::new();
     let total = uris.len();
     for (at, uri) in uris.into_iter().enumerate() {
-        match registry::open(&uri)? {
+        match stores.open(&uri)? {
             Backend::Local(mode) => on_disk.push((at, uri, mode)),
             Backend::Object(store) => objects.push((at, store, uri)),
         }
@@ -96,9 +97,10 @@ pub fn get_many(uris: Vec<Uri>, in_flight: usize, options: GetOptions) -> Result
 /// # Errors
 /// As [`put`](super::put).
 pub fn put_many(items: Vec<(Uri, Bytes)>, in_flight: usize) -> Result<Work<()>> {
+    let mut stores = Opener::default();
     let mut work = Vec::with_capacity(items.len());
     for (uri, data) in items {
-        work.push((registry::open(&uri)?, uri, data));
+        work.push((stores.open(&uri)?, uri, data));
     }
     Ok(Work::network(async move {
         each(work, in_flight, |(backend, uri, data)| upload(backend, uri, data, Create::Overwrite)).await?;
@@ -127,11 +129,12 @@ pub trait Produce: Send + Sync {
 /// # Errors
 /// As [`put`](super::put), and what `produce` returns.
 pub fn put_produced(uris: Vec<Uri>, in_flight: usize, produce: Arc<dyn Produce>) -> Result<Work<()>> {
+    let mut stores = Opener::default();
     let mut work = Vec::with_capacity(uris.len());
     for (number, uri) in uris.into_iter().enumerate() {
         let streamed = produce.streamed().filter(|&size| size > PART_SIZE);
         let place = streamed.map(|size| registry::object_store(&uri).map(|place| (size, place))).transpose()?;
-        work.push((number as u64, registry::open(&uri)?, place, uri));
+        work.push((number as u64, stores.open(&uri)?, place, uri));
     }
     Ok(Work::network(async move {
         each(work, in_flight, |(number, backend, place, uri)| {
@@ -146,8 +149,7 @@ pub fn put_produced(uris: Vec<Uri>, in_flight: usize, produce: Arc<dyn Produce>)
                     let produce = Arc::clone(&produce);
                     on_pool(move || Ok(produce.part(number, range)))
                 };
-                let written = upload_parts(&*store, &path, size, part).await;
-                let result = written.map(|_| ()).map_err(|source| StoreError::object(uri.to_string(), source));
+                let result = upload_parts(&*store, &uri, &path, size, part).await.map(|_| ());
                 size_cache::forget(&uri);
                 stats::add(Counter::PutBytes, if result.is_ok() { size } else { 0 });
                 span.end(size, &result);
@@ -165,9 +167,10 @@ pub fn put_produced(uris: Vec<Uri>, in_flight: usize, produce: Arc<dyn Produce>)
 /// # Errors
 /// As [`stat`](super::stat).
 pub fn stat_many(uris: Vec<Uri>, in_flight: usize) -> Result<Work<Vec<Stat>>> {
+    let mut stores = Opener::default();
     let mut work = Vec::with_capacity(uris.len());
     for uri in uris {
-        work.push((registry::open(&uri)?, uri));
+        work.push((stores.open(&uri)?, uri));
     }
     Ok(Work::network(each(work, in_flight, |(backend, uri)| async move {
         match backend {

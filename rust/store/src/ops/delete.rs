@@ -11,7 +11,7 @@ use s3dlio_runtime::stats::{self, Counter};
 
 use crate::error::{Result, StoreError};
 use crate::observe::{self, Verb};
-use crate::registry::{self, Backend};
+use crate::registry::{self, Backend, Opener};
 use crate::work::{Work, on_pool};
 use crate::{Uri, local, size_cache};
 
@@ -100,11 +100,12 @@ struct Batch {
 /// # Errors
 /// At once: [`StoreError::Unsupported`] for a directory. From the work: the first failure, after all have been tried.
 pub fn delete_many(uris: Vec<Uri>) -> Result<Work<()>> {
+    let mut stores = Opener::default();
     let mut files = Vec::new();
     let mut batches: HashMap<String, Batch> = HashMap::new();
     for uri in uris {
         refuse_directory(&uri)?;
-        match registry::open(&uri)? {
+        match stores.open(&uri)? {
             Backend::Local(_) => files.push(uri),
             Backend::Object(store) => {
                 size_cache::forget(&uri);

@@ -4,11 +4,12 @@ use bytes::Bytes;
 use s3dlio_runtime::stats::{self, Counter};
 
 use super::fetch::fetch;
+use crate::compression::{Codec, decompress};
 use crate::error::Result;
 use crate::local::{Mode, Reader};
 use crate::observe::{self, Span, Verb};
 use crate::registry::{self, Backend};
-use crate::work::{Step, Work};
+use crate::work::{Step, Work, on_pool};
 use crate::{Uri, local};
 
 /// Local reads above this (some 20 ms) leave the calling thread.
@@ -54,6 +55,23 @@ pub fn get(uri: &Uri, options: GetOptions) -> Result<Work<Bytes>> {
         Backend::Local(mode) => Work::stepped(move || begin(uri, options, mode)),
         Backend::Object(store) => Work::network(async move { fetch(&store, &uri, options).await }),
     })
+}
+
+/// Most bytes that a compressed object may become: the bound that archives have, against bodies that lie.
+const MAX_DECOMPRESSED: u64 = 16 << 30;
+
+/// Fetches a whole object and decodes it, on the reading pool.
+///
+/// # Errors
+/// As [`get`]; [`StoreError::Corrupt`](crate::StoreError::Corrupt) for a body that is damaged, of another format, or
+/// becomes more than 16 GiB.
+pub fn get_decompressed(uri: &Uri, codec: Codec) -> Result<Work<Bytes>> {
+    let body = get(uri, GetOptions::default())?.into_future();
+    let name = uri.to_string();
+    Ok(Work::network(async move {
+        let body = body.await?;
+        on_pool(move || decompress(&name, body, codec, MAX_DECOMPRESSED)).await
+    }))
 }
 
 /// A local file is read here, unless that takes so long that the caller should be able to give up.

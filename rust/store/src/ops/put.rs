@@ -4,7 +4,7 @@ use std::future::{Future, ready};
 use std::ops::Range;
 
 use bytes::Bytes;
-use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutPayload, UpdateVersion};
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload, UpdateVersion};
 use s3dlio_runtime::stats::{self, Counter};
 use tokio::task::JoinSet;
 
@@ -12,8 +12,9 @@ use crate::error::{Result, StoreError};
 use crate::local::{Create, Mode};
 use crate::observe::{self, Verb};
 use crate::registry::{self, Backend};
+use crate::upload::Upload;
 use crate::work::{Work, on_pool};
-use crate::{Uri, local, size_cache};
+use crate::{Uri, local, size_cache, upload};
 
 /// Objects above this are uploaded in parts: one lost connection then costs a part, not the object.
 const MULTIPART_THRESHOLD: u64 = 64 << 20;
@@ -83,7 +84,7 @@ async fn send(store: &dyn ObjectStore, uri: &Uri, data: Bytes, condition: Create
     let mode = match condition {
         Create::Overwrite if data.len() as u64 > MULTIPART_THRESHOLD => {
             let slice = |range: Range<u64>| ready(Ok(data.slice(range.start as usize..range.end as usize)));
-            return upload_parts(store, &path, data.len() as u64, slice).await.map_err(failed);
+            return upload_parts(store, uri, &path, data.len() as u64, slice).await;
         }
         Create::Overwrite => PutMode::Overwrite,
         Create::New => PutMode::Create,
@@ -98,57 +99,49 @@ async fn send(store: &dyn ObjectStore, uri: &Uri, data: Bytes, condition: Create
 /// flight are in memory.
 pub(super) async fn upload_parts<F>(
     store: &dyn ObjectStore,
+    uri: &Uri,
     path: &object_store::path::Path,
     total: u64,
     part: impl Fn(Range<u64>) -> F + Sync,
-) -> object_store::Result<Option<String>>
+) -> Result<Option<String>>
 where
     F: Future<Output = Result<Bytes>> + Send,
 {
-    let mut upload = store.put_multipart(path).await?;
-    let sent = send_parts(&mut *upload, total, part).await;
-    let done = match sent {
-        Ok(()) => upload.complete().await.map(|written| written.e_tag),
-        Err(error) => Err(error),
-    };
-    if done.is_err() {
-        // Parts that are not cleaned up are invisible but paid for; the first error is the one worth reporting.
-        let _ = upload.abort().await;
-    }
-    done
+    let failed = |source| StoreError::object(uri.to_string(), source);
+    let mut upload = Upload::new(store.put_multipart(path).await.map_err(failed)?);
+    send_parts(&mut upload, uri, total, part).await?;
+    let written = upload.complete().await.map_err(failed)?;
+    upload::confirm(store, uri, path, &written, total).await?;
+    Ok(written.e_tag)
 }
 
-async fn send_parts<F>(
-    upload: &mut dyn MultipartUpload,
-    total: u64,
-    part: impl Fn(Range<u64>) -> F + Sync,
-) -> object_store::Result<()>
+async fn send_parts<F>(upload: &mut Upload, uri: &Uri, total: u64, part: impl Fn(Range<u64>) -> F + Sync) -> Result<()>
 where
     F: Future<Output = Result<Bytes>> + Send,
 {
-    let failed = |detail: String| object_store::Error::Generic { store: "upload", source: detail.into() };
+    let failed = |source| StoreError::object(uri.to_string(), source);
     let mut tasks = JoinSet::new();
     let (mut start, mut acknowledged) = (0, 0);
     while start < total {
         let end = (start + PART_SIZE).min(total);
         if tasks.len() >= PARTS_IN_FLIGHT {
-            acknowledged += finished(&mut tasks).await?;
+            acknowledged += finished(&mut tasks).await.map_err(failed)?;
         }
-        let content = part(start..end).await.map_err(|error| failed(error.to_string()))?;
+        let content = part(start..end).await?;
         let length = content.len() as u64;
-        let sending = upload.put_part(PutPayload::from_bytes(content));
+        let Some(sending) = upload.put_part(PutPayload::from_bytes(content)) else { break };
         tasks.spawn(async move { sending.await.map(|()| length) });
         stats::add(Counter::PutRequests, 1);
         start = end;
     }
     while !tasks.is_empty() {
-        acknowledged += finished(&mut tasks).await?;
+        acknowledged += finished(&mut tasks).await.map_err(failed)?;
     }
     // Completing an upload that lacks a part would make a short object under the final name.
     if acknowledged == total {
         return Ok(());
     }
-    Err(failed(format!("{acknowledged} bytes of parts were acknowledged, expected {total}")))
+    Err(StoreError::Length { uri: uri.to_string(), found: acknowledged, expected: total })
 }
 
 async fn finished(tasks: &mut JoinSet<object_store::Result<u64>>) -> object_store::Result<u64> {

@@ -7,7 +7,6 @@
 //! bounded by the memory budget, however many and however large the objects are.
 
 mod content;
-mod end;
 mod files;
 mod options;
 mod parts;
@@ -17,7 +16,7 @@ mod plan;
 mod present;
 mod run;
 
+pub use crate::upload::ending;
 pub use content::{Content, read};
-pub use end::ending;
 pub use options::{Depth, Existing, Options, Progress, Source, Summary, destination};
 pub use run::transfer;

@@ -10,12 +10,12 @@ use s3dlio_runtime::stats::{self, Counter};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::end::Upload;
 use super::options::Progress;
 use super::place::{Head, Place};
 use super::plan::Job;
 use crate::error::{Result, StoreError};
 use crate::observe::{self, Verb};
+use crate::upload::{self, Upload};
 
 /// Bytes of a part. Stores take no part below 5 MiB (but the last), and each part costs them a request.
 const PART: u64 = 16 << 20;
@@ -121,7 +121,9 @@ impl Parts<'_> {
             return Err(StoreError::Length { uri, found: sent, expected: head.size });
         }
         self.unchanged(head).await?;
-        upload.complete().await.map_err(|source| self.failed(source))?;
+        let written = upload.complete().await.map_err(|source| self.failed(source))?;
+        let uri = self.dest.uri.with_key(&self.job.target);
+        upload::confirm(&*self.dest.store, &uri, &path, &written, sent).await?;
         stats::add(Counter::PutBytes, sent);
         Ok(sent)
     }

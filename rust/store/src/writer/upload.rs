@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use super::options::Sizes;
 use crate::Uri;
 use crate::error::{Result, StoreError};
+use crate::upload;
 
 /// One object being uploaded.
 pub(super) struct Upload {
@@ -155,6 +156,7 @@ impl Upload {
         let done = multipart.complete().await;
         let done = done.map_err(|source| self.failed(source))?;
         self.multipart = None;
+        upload::confirm(&*self.store, &self.uri, &self.path, &done, length).await?;
         Ok((done, self.sent.0))
     }
 
