@@ -26,6 +26,7 @@ pub struct Transfer {
 #[pymethods]
 impl Transfer {
     #[new]
+    #[allow(clippy::too_many_arguments, reason = "the keyword arguments of the Python side")]
     #[pyo3(signature = (sources, dest, *, local_sources, local_dest, recursive, glob, regex, max_in_flight, resume,
                         overwrite, into_directory))]
     #[expect(clippy::too_many_arguments, reason = "the options of one call")]
