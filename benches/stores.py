@@ -46,7 +46,7 @@ class Work:
         size = f"{self.size // MIB} MiB" if self.size >= MIB else f"{self.size // KIB} KiB"
         return f"{self.verb} {self.objects:,}" + (f" x {size}" if self.size else " keys")
 
-    def keys(self) -> list[str]:
+    def names(self) -> list[str]:
         """Return the names of the objects."""
         return [f"{self.objects}x{self.size}/{number:06}" for number in range(self.objects)]
 
@@ -65,7 +65,7 @@ WORKS = (
 
 def measure(client: Client, work: Work) -> int:
     """Do the work; returns the bytes it moved."""
-    keys = work.keys()
+    keys = work.names()
     match work.verb:
         case "get":
             return sum(client.get(keys))
@@ -129,7 +129,7 @@ def fill(server: Server) -> None:
     for work in WORKS:
         if work.verb not in {"put_many", "write"}:
             body = os.urandom(work.size)
-            s3dlio.put_many([(f"{server.place}/{key}", body) for key in work.keys()])
+            s3dlio.put_many([(f"{server.place}/{key}", body) for key in work.names()])
 
 
 def compare(kind: str, rounds: int, only: str | None) -> dict[str, Any]:
@@ -183,7 +183,8 @@ def plot(results: dict[str, Any], path: Path) -> None:
         names = [name for name in CLIENTS if any(name in runs for runs in works.values())]
         for place, name in enumerate(names):
             medians = [
-                statistics.median(run["wall"] for run in runs[name]) / statistics.median(r["wall"] for r in runs["s3dlio"])
+                statistics.median(run["wall"] for run in runs[name])
+                / statistics.median(r["wall"] for r in runs["s3dlio"])
                 for runs in works.values()
             ]
             offsets = [at + (place - len(names) / 2) * 0.8 / len(names) for at in range(len(works))]

@@ -26,6 +26,7 @@ from s3dlio.bulk import (
     stat_many,
     stat_many_async,
 )
+from s3dlio.check import CheckReport, CheckStep, check, check_async
 from s3dlio.compat import (
     get_by_key,
     get_object,
@@ -37,7 +38,6 @@ from s3dlio.compat import (
     stat_key,
     stat_object,
 )
-from s3dlio.check import CheckReport, CheckStep, check, check_async
 from s3dlio.dataset import PyDataset, create_dataset
 from s3dlio.errors import (
     AlreadyExistsError,
@@ -86,6 +86,15 @@ from s3dlio.storage import (
     stat,
     stat_async,
 )
+from s3dlio.transfer import (
+    TransferSummary,
+    copy,
+    copy_async,
+    download,
+    download_async,
+    upload,
+    upload_async,
+)
 from s3dlio.writer import (
     PyObjectWriter,
     PyWriterOptions,
@@ -96,15 +105,6 @@ from s3dlio.writer import (
     create_gcs_writer,
     create_s3_writer,
     create_writer,
-)
-from s3dlio.transfer import (
-    TransferSummary,
-    copy,
-    copy_async,
-    download,
-    download_async,
-    upload,
-    upload_async,
 )
 
 if TYPE_CHECKING:
@@ -145,9 +145,9 @@ __all__ = [
     "copy",
     "copy_async",
     "create_async_loader",
+    "create_azure_writer",
     "create_bucket",
     "create_bucket_async",
-    "create_azure_writer",
     "create_dataset",
     "create_direct_filesystem_writer",
     "create_filesystem_writer",
@@ -163,8 +163,8 @@ __all__ = [
     "errors",
     "exists",
     "exists_async",
-    "generate_data",
     "finalize_op_log",
+    "generate_data",
     "get",
     "get_async",
     "get_by_key",

@@ -217,38 +217,6 @@ class BatchIter:
     def stats(self) -> dict[str, int]:
         """Return the figures of this iteration."""
 
-def get(
-    uri: str, offset: int = 0, length: int | None = None, direct_fallback: bool | None = None
-) -> Operation[BytesView]: ...
-def get_many(
-    uris: list[str], max_in_flight: int, direct_fallback: bool | None
-) -> Operation[list[tuple[str, BytesView]]]: ...
-def get_decompressed(uri: str, codec: str, direct_fallback: bool | None) -> Operation[BytesView]: ...
-def put(
-    uri: str,
-    data: Buffer,
-    create_only: bool = False,
-    if_match: str | None = None,
-    direct_fallback: bool | None = None,
-) -> Operation[None]: ...
-def put_many(
-    items: Sequence[tuple[str, Buffer]], max_in_flight: int, direct_fallback: bool | None
-) -> Operation[None]: ...
-def put_generated(
-    prefix: str,
-    num: int,
-    template: str | None,
-    size: int,
-    kind: str,
-    dedup: int,
-    compress: int,
-    seed: int,
-    max_in_flight: int,
-    chunk_size: int | None,
-) -> Operation[None]: ...
-def object_names(prefix: str, template: str | None, numbers: list[int], total: int) -> list[str]: ...
-def generate(kind: str, size: int, dedup: int, compress: int, seed: int) -> BytesView: ...
-def split_uri(uri: str) -> tuple[str, str]: ...
 @final
 class Writer:
     """An object that is being written; ``awaits`` says that an event loop waits for the operation."""
@@ -292,11 +260,15 @@ class Writer:
     def abort(self) -> Operation[None]:
         """Return an operation that gives the object up."""
 
-def check_compression(method: str, level: int | None) -> None: ...
+@final
 class Transfer:
     """One transfer; runs once."""
+
+    def __new__(
+        cls,
         sources: Sequence[str],
         dest: str,
+        *,
         local_sources: bool,
         local_dest: bool,
         recursive: bool,
@@ -306,16 +278,47 @@ class Transfer:
         resume: bool,
         overwrite: bool,
         into_directory: bool,
+    ) -> Self: ...
     def progress(self) -> tuple[int, int, int, int]:
         """Return (objects, all objects, bytes, all bytes)."""
     def operation(self) -> Operation[tuple[int, int, int, float]]:
         """Return the transfer as an operation: (objects, bytes, skipped, seconds)."""
     def wait(self, report: Callable[[int, int, int, int], object] | None = None) -> tuple[int, int, int, float]:
         """Run the transfer to its end, telling `report` of the progress."""
-def get(uri: str, offset: int = 0, length: int | None = None) -> Operation[BytesView]: ...
-def get_many(uris: list[str], max_in_flight: int) -> Operation[list[tuple[str, BytesView]]]: ...
-def put(uri: str, data: Buffer) -> Operation[None]: ...
-def put_many(items: Sequence[tuple[str, Buffer]], max_in_flight: int) -> Operation[None]: ...
+
+def get(
+    uri: str, offset: int = 0, length: int | None = None, direct_fallback: bool | None = None
+) -> Operation[BytesView]: ...
+def get_many(
+    uris: list[str], max_in_flight: int, direct_fallback: bool | None
+) -> Operation[list[tuple[str, BytesView]]]: ...
+def get_decompressed(uri: str, codec: str, direct_fallback: bool | None) -> Operation[BytesView]: ...
+def put(
+    uri: str,
+    data: Buffer,
+    create_only: bool = False,
+    if_match: str | None = None,
+    direct_fallback: bool | None = None,
+) -> Operation[None]: ...
+def put_many(
+    items: Sequence[tuple[str, Buffer]], max_in_flight: int, direct_fallback: bool | None
+) -> Operation[None]: ...
+def put_generated(
+    prefix: str,
+    num: int,
+    template: str | None,
+    size: int,
+    kind: str,
+    dedup: int,
+    compress: int,
+    seed: int,
+    max_in_flight: int,
+    chunk_size: int | None,
+) -> Operation[None]: ...
+def object_names(prefix: str, template: str | None, numbers: list[int], total: int) -> list[str]: ...
+def generate(kind: str, size: int, dedup: int, compress: int, seed: int) -> BytesView: ...
+def split_uri(uri: str) -> tuple[str, str]: ...
+def check_compression(method: str, level: int | None) -> None: ...
 def stat(uri: str) -> Operation[ObjectStat]: ...
 def stat_many(uris: list[str], max_in_flight: int) -> Operation[list[ObjectStat]]: ...
 def delete_many(uris: list[str]) -> Operation[None]: ...

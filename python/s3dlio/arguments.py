@@ -10,6 +10,12 @@ __all__ = ["at_least", "one_of"]
 
 
 def at_least(option: str, value: int, least: int) -> int:
+    """Return an integer of at least ``least``; NumPy's count as well.
+
+    Raises:
+        TypeError: It is no integer.
+        ConfigError: It is below ``least``.
+    """
     try:
         # NumPy's integers count as well: offsets often come out of an index array.
         number = operator.index(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Self, TypedDict
 
 from s3dlio import _s3dlio, aio, storage
 from s3dlio.arguments import at_least, one_of
@@ -102,12 +102,12 @@ async def stat_many_async(uris: Sequence[str], max_in_flight: int = 64) -> list[
     return await aio.result(_s3dlio.stat_many([*uris], at_least("max_in_flight", max_in_flight, 1)))
 
 
-class ManyStats(tuple[int, int]):
+class ManyStats(tuple[int, int]):  # noqa: SLOT001 - it has an attribute, which a tuple has no slot for
     """``(count, total_bytes)`` of many objects, with the metadata of each in ``stats``."""
 
     stats: list[ObjectStat]
 
-    def __new__(cls, stats: Iterable[ObjectStat]) -> ManyStats:
+    def __new__(cls, stats: Iterable[ObjectStat]) -> Self:
         """Sum up ``stats``."""
         every = [*stats]
         made = super().__new__(cls, (len(every), sum(stat["size"] for stat in every)))
@@ -141,7 +141,9 @@ async def get_many_stats_async(
     return ManyStats(await stat_many_async(uris, _in_flight(max_in_flight, None, concurrency)))
 
 
-def generate_data(size: int, dedup: int = 1, compress: int = 1, *, object_type: str = "random", seed: int | None = None) -> BytesView:
+def generate_data(
+    size: int, dedup: int = 1, compress: int = 1, *, object_type: str = "random", seed: int | None = None
+) -> BytesView:
     """Make the content of one benchmark object; see :func:`put` for the arguments.
 
     ``seed=None`` takes one from the operating system; equal seeds give equal bytes.
@@ -228,7 +230,7 @@ def _put(
     return storage.put_operation(uri, data, **condition)
 
 
-def put(
+def put(  # noqa: PLR0917 - the documented order of arguments
     uri: str | None = None,
     data: Buffer | int | None = None,
     template: str | None = None,
@@ -298,7 +300,7 @@ def put(
     operation.wait()
 
 
-async def put_async(
+async def put_async(  # noqa: PLR0917 - likewise
     uri: str | None = None,
     data: Buffer | int | None = None,
     template: str | None = None,

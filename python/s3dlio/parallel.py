@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 from s3dlio import _s3dlio, bulk, errors
 from s3dlio.arguments import at_least
@@ -69,7 +69,7 @@ def mp_get(
             if worker.stdin is not None:
                 worker.stdin.write("go\n")
                 worker.stdin.flush()
-        results = [WorkerResult(**_line(worker)) for worker in workers]
+        results = [cast("WorkerResult", _line(worker)) for worker in workers]
         duration = time.perf_counter() - began
     finally:
         for worker in workers:
@@ -92,13 +92,13 @@ def _start(task: dict[str, Any]) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603
 
 
-def _line(worker: subprocess.Popen[str]) -> Any:
+def _line(worker: subprocess.Popen[str]) -> dict[str, Any]:
     """Return what a worker says next; raise what it failed with."""
     text = worker.stdout.readline() if worker.stdout else ""
     if not text:
         raise errors.ForkedProcessError(f"reading process {worker.pid} ended with status {worker.wait()}")
-    said = json.loads(text)
-    if isinstance(said, dict) and "error" in said:
+    said: dict[str, Any] = json.loads(text)
+    if "error" in said:
         raise getattr(errors, said["error"], errors.S3dlioError)(said["message"], uri=said["uri"])
     return said
 
@@ -121,7 +121,7 @@ def _main() -> None:
         sys.stdout.write(json.dumps(what) + "\n")
         sys.stdout.flush()
 
-    say("ready")
+    say({"ready": True})
     if sys.stdin.readline():
         try:
             say(_work(json.loads(sys.argv[1])))

@@ -182,7 +182,9 @@ def put_operation(
 ) -> _s3dlio.Operation[None]:
     """Begin what :func:`put_bytes` does."""
     if create_only and if_match is not None:
-        message = "options `create_only` and `if_match`: found both, expected one (an object cannot be new and replaced)"
+        message = (
+            "options `create_only` and `if_match`: found both, expected one (an object cannot be new and replaced)"
+        )
         raise ConfigError(message)
     return _s3dlio.put(uri, data, create_only, if_match, direct_fallback)
 

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from s3dlio import _s3dlio, aio
-from s3dlio.errors import ConfigError, UnsupportedError
+from s3dlio import _s3dlio, aio, storage
+from s3dlio.errors import ConfigError
 
 __all__ = [
     "Report",
@@ -216,23 +216,18 @@ async def copy_async(
     return await _await(_copying(src, dst, options), progress)
 
 
-def _create(uri: str) -> None:
-    if uri.startswith(("file://", "direct://", "memory://")):
-        return  # Directories are made by the writing itself.
-    raise UnsupportedError(f"{uri}: option `create_bucket`: buckets of this store are not made here", uri=uri)
-
-
 def _uploading(
-    sources: dict[str, Path | Sequence[Path] | None], dests: dict[str, str | None], options: _Options, create: bool
-) -> _s3dlio.Transfer:
+    sources: dict[str, Path | Sequence[Path] | None], dests: dict[str, str | None], options: _Options
+) -> tuple[_s3dlio.Transfer, str | None]:
+    """Return the transfer, and where a bucket may have to be made first; local directories are made by the writing."""
     source = sources[_given("upload", "source", **sources)]
     named = _given("upload", "destination", **dests)
     dest = dests[named]
     assert source is not None and dest is not None  # noqa: PT018, S101 - told by the lines above
     single = isinstance(source, str | os.PathLike) and named != "dest_prefix"
-    if create:
-        _create(dest)
-    return _transfer(_texts(source), os.fspath(dest), options, local_sources=True, into_directory=not single)
+    place = os.fspath(dest)
+    transfer = _transfer(_texts(source), place, options, local_sources=True, into_directory=not single)
+    return transfer, None if place.startswith(("file://", "direct://")) else place
 
 
 def upload(
@@ -262,7 +257,7 @@ def upload(
         dest: URI below which the files go; also spelt ``dest_prefix``, ``remote_uri``, ``dest_uri``. One file, given
             as one path, goes to just this URI unless that ends in ``/`` or is called ``dest_prefix``.
         max_in_flight: Files copied at the same time.
-        create_bucket: Make the bucket first.
+        create_bucket: Make the bucket of ``dest`` first, if it is not there.
         src_patterns: See ``src``.
         dest_prefix: See ``dest``.
         local_dir: See ``src``.
@@ -283,7 +278,10 @@ def upload(
     sources = {"src": src, "src_patterns": src_patterns, "local_dir": local_dir, "src_uri": src_uri}
     dests = {"dest": dest, "dest_prefix": dest_prefix, "remote_uri": remote_uri, "dest_uri": dest_uri}
     options = _Options(recursive, pattern, resume, overwrite, max_in_flight)
-    return _run(_uploading(sources, dests, options, create_bucket), progress)
+    transfer, bucket = _uploading(sources, dests, options)
+    if create_bucket and bucket is not None:
+        storage.create_bucket(bucket)
+    return _run(transfer, progress)
 
 
 async def upload_async(
@@ -308,7 +306,10 @@ async def upload_async(
     sources = {"src": src, "src_patterns": src_patterns, "local_dir": local_dir, "src_uri": src_uri}
     dests = {"dest": dest, "dest_prefix": dest_prefix, "remote_uri": remote_uri, "dest_uri": dest_uri}
     options = _Options(recursive, pattern, resume, overwrite, max_in_flight)
-    return await _await(_uploading(sources, dests, options, create_bucket), progress)
+    transfer, bucket = _uploading(sources, dests, options)
+    if create_bucket and bucket is not None:
+        await storage.create_bucket_async(bucket)
+    return await _await(transfer, progress)
 
 
 def _downloading(

@@ -219,7 +219,8 @@ WRITING = [
     ),
     Snippet(
         "0.7 direct writer takes file URIs",
-        "writer = s3dlio.create_direct_filesystem_writer(uri, options)\nwriter.write_chunk(b'x' * 5000)\nwriter.finalize()",
+        "writer = s3dlio.create_direct_filesystem_writer(uri, options)\n"
+        "writer.write_chunk(b'x' * 5000)\nwriter.finalize()",
         "s3dlio.get(uri) == b'x' * 5000",
         stores=("file", "direct"),
         given='uri = "{place}/object"; options = s3dlio.PyWriterOptions()',

@@ -9,8 +9,6 @@ import csv
 import inspect
 import io
 import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest

@@ -22,7 +22,18 @@ SIZES = {
     "300 MiB": 300 * MIB,
 }
 
-NAMES = ["plain", "with space", "per%20cent", "100%", "ümläut/日本語", "a+b&c=d", "q?x=1#frag", "[x]{y}", "a:b", "x" * 200]
+NAMES = [
+    "plain",
+    "with space",
+    "per%20cent",
+    "100%",
+    "ümläut/日本語",
+    "a+b&c=d",
+    "q?x=1#frag",
+    "[x]{y}",
+    "a:b",
+    "x" * 200,
+]
 
 
 def content(size: int) -> bytes:
@@ -123,7 +134,9 @@ def test_conditions(place, kind):
 
 def test_a_prefix_never_takes_its_neighbours(place, kind):
     base = place(kind)
-    names = ["foo", "foo/a", "foobar", "foo.bak/b"] if kind not in {"file", "direct"} else ["foo/a", "foobar", "foo.bak/b"]
+    names = (
+        ["foo", "foo/a", "foobar", "foo.bak/b"] if kind not in {"file", "direct"} else ["foo/a", "foobar", "foo.bak/b"]
+    )
     s3dlio.put_many([(f"{base}/{name}", b"x") for name in names])
     s3dlio.delete(f"{base}/foo", recursive=True)
     assert s3dlio.list(f"{base}/", recursive=True) == [f"{base}/foo.bak/b", f"{base}/foobar"]
