@@ -63,8 +63,8 @@ READING = [
     Snippet(
         "0.9 put from a file",
         'with open("local_file.bin", "rb") as f:\n    data = f.read()\n    s3dlio.put("{place}/key", data)',
-        "s3dlio.get(place + '/key') == b'local content'",
-        given='open("local_file.bin", "wb").write(b"local content")',
+        "s3dlio.get(place + '/key') == b'local_file.bin'",
+        given='files(".", "local_file.bin")',
     ),
     Snippet(
         "0.9 put_async",
@@ -326,8 +326,8 @@ TREES = [
     Snippet(
         "0.7 upload and download",
         "s3dlio.upload(['local_file.txt'], '{place}/prefix/')\ns3dlio.download('{place}/prefix/', '{local}/dir/')",
-        "open(local + '/dir/local_file.txt', 'rb').read() == b'local content'",
-        given='open("local_file.txt", "wb").write(b"local content")',
+        "os.listdir(local + '/dir') == ['local_file.txt'] and s3dlio.get(place + '/prefix/local_file.txt') == b'local_file.txt'",
+        given='files(".", "local_file.txt")',
     ),
     Snippet(
         "0.8 operation log",

@@ -41,11 +41,26 @@ impl Upload {
     /// Puts the parts together; whatever fails, the parts are given up.
     pub async fn complete(mut self) -> object_store::Result<PutResult> {
         let written = match &mut self.0 {
-            Some(upload) => upload.complete().await?,
-            None => PutResult { e_tag: None, version: None, extensions: Default::default() },
+            Some(upload) => upload.complete().await,
+            None => Ok(PutResult { e_tag: None, version: None, extensions: Default::default() }),
         };
-        self.0 = None;
-        Ok(written)
+        match written {
+            Ok(written) => {
+                self.0 = None;
+                Ok(written)
+            }
+            Err(error) => {
+                self.abort().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives the parts up. An error of that is not worth reporting: another one has ended the upload.
+    pub async fn abort(mut self) {
+        if let Some(mut upload) = self.0.take() {
+            let _ = upload.abort().await;
+        }
     }
 }
 

@@ -109,7 +109,10 @@ where
 {
     let failed = |source| StoreError::object(uri.to_string(), source);
     let mut upload = Upload::new(store.put_multipart(path).await.map_err(failed)?);
-    send_parts(&mut upload, uri, total, part).await?;
+    if let Err(error) = send_parts(&mut upload, uri, total, part).await {
+        upload.abort().await;
+        return Err(error);
+    }
     let written = upload.complete().await.map_err(failed)?;
     upload::confirm(store, uri, path, &written, total).await?;
     Ok(written.e_tag)
