@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
@@ -42,8 +43,41 @@ pub fn open(uri: &Uri) -> Result<Backend> {
         Scheme::File => Ok(Backend::Local(Mode::Buffered)),
         Scheme::Direct => Ok(Backend::Local(Mode::Direct { fallback: settings::direct_fallback() })),
         Scheme::Memory => memory(uri).map(Backend::Object),
-        Scheme::S3 | Scheme::Gcs | Scheme::Azure => client(Settings::resolve(uri)?).map(Backend::Object),
+        Scheme::S3 | Scheme::Gcs | Scheme::Azure => network(uri).map(Backend::Object),
     }
+}
+
+/// How long a client is found again without another look at the settings: the files that they may come from are looked
+/// at no more often than once in a second anyway.
+const RECENTLY: Duration = Duration::from_millis(100);
+
+/// A client and the environment under which it was found.
+struct Recent {
+    environment: u64,
+    at: Instant,
+    client: Arc<dyn ObjectStore>,
+}
+
+/// Resolving the settings takes as long as a tenth of a small request, and most requests follow one like them.
+static RECENT: ForkLocal<RwLock<HashMap<Place, Recent>>> = ForkLocal::new();
+
+fn network(uri: &Uri) -> Result<Arc<dyn ObjectStore>> {
+    let environment = settings::fingerprint();
+    let recent = RECENT.get_or_init(RwLock::default);
+    let place = (uri.scheme, uri.authority.clone(), uri.bucket.clone());
+    if let Some(found) = recent.read().unwrap_or_else(PoisonError::into_inner).get(&place)
+        && found.environment == environment
+        && found.at.elapsed() < RECENTLY
+    {
+        return Ok(Arc::clone(&found.client));
+    }
+    let client = client(Settings::resolve(uri)?)?;
+    let mut recent = recent.write().unwrap_or_else(PoisonError::into_inner);
+    if recent.len() >= MOST_CLIENTS {
+        recent.clear();
+    }
+    recent.insert(place, Recent { environment, at: Instant::now(), client: Arc::clone(&client) });
+    Ok(client)
 }
 
 /// Opens the stores of many URIs under one look at the environment: settings are resolved once for each bucket.

@@ -5,6 +5,7 @@
 
 mod azure;
 mod connection_string;
+mod environment;
 mod files;
 mod gcs;
 mod known;
@@ -21,6 +22,7 @@ use object_store::ObjectStore;
 
 pub use azure::Azure;
 pub(crate) use azure::AzureLogin;
+pub(crate) use environment::fingerprint;
 pub(crate) use files::Watched;
 pub use gcs::Gcs;
 pub(crate) use gcs::{GcsLogin, KeyFile};
