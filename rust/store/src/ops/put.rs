@@ -4,7 +4,8 @@ use std::future::{Future, ready};
 use std::ops::Range;
 
 use bytes::Bytes;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload, UpdateVersion};
+use object_store::path::Path;
+use object_store::{GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutPayload, UpdateVersion};
 use s3dlio_runtime::stats::{self, Counter};
 use tokio::task::JoinSet;
 
@@ -13,6 +14,7 @@ use crate::local::{Create, Mode};
 use crate::observe::{self, Verb};
 use crate::registry::{self, Backend};
 use crate::upload::Upload;
+use crate::uri::Scheme;
 use crate::work::{Work, on_pool};
 use crate::{Uri, local, size_cache, upload};
 
@@ -88,11 +90,32 @@ async fn send(store: &dyn ObjectStore, uri: &Uri, data: Bytes, condition: Create
         }
         Create::Overwrite => PutMode::Overwrite,
         Create::New => PutMode::Create,
-        Create::Matching(etag) => PutMode::Update(UpdateVersion { e_tag: Some(etag), version: None }),
+        Create::Matching(etag) => {
+            let version =
+                if uri.scheme == Scheme::Gcs { Some(generation(store, uri, &path, &etag).await?) } else { None };
+            PutMode::Update(UpdateVersion { e_tag: Some(etag), version })
+        }
     };
     stats::add(Counter::PutRequests, 1);
     let written = store.put_opts(&path, PutPayload::from_bytes(data), mode.into()).await.map_err(failed)?;
     Ok(written.e_tag)
+}
+
+/// The generation of the object with this entity tag: Google's condition on a write takes no tag, but the number of the
+/// very write that made the object.
+async fn generation(store: &dyn ObjectStore, uri: &Uri, path: &Path, etag: &str) -> Result<String> {
+    stats::add(Counter::HeadRequests, 1);
+    let look = GetOptions { head: true, ..Default::default() };
+    let failed = |detail: String| StoreError::Precondition { uri: uri.to_string(), detail };
+    let found = match store.get_opts(path, look).await {
+        Ok(answer) => answer.meta,
+        Err(object_store::Error::NotFound { .. }) => return Err(failed("there is no object".into())),
+        Err(source) => return Err(StoreError::object(uri.to_string(), source)),
+    };
+    match (found.e_tag, found.version) {
+        (Some(found), Some(version)) if found == etag => Ok(version),
+        (found, _) => Err(failed(format!("found the entity tag {found:?}, expected {etag:?}"))),
+    }
 }
 
 /// Uploads `total` bytes in parts; `part` makes the bytes of one when its turn comes, so that no more than the parts in
@@ -100,7 +123,7 @@ async fn send(store: &dyn ObjectStore, uri: &Uri, data: Bytes, condition: Create
 pub(super) async fn upload_parts<F>(
     store: &dyn ObjectStore,
     uri: &Uri,
-    path: &object_store::path::Path,
+    path: &Path,
     total: u64,
     part: impl Fn(Range<u64>) -> F + Sync,
 ) -> Result<Option<String>>
