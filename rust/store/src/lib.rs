@@ -17,6 +17,7 @@ pub mod oplog;
 pub mod ops;
 pub mod pattern;
 pub mod registry;
+mod sending;
 pub mod settings;
 pub mod size_cache;
 pub mod transfer;

@@ -20,11 +20,12 @@ use object_store::client::{
 };
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, NoProxy, Proxy};
+use reqwest::{Certificate, ClientBuilder, NoProxy, Proxy};
 use s3dlio_runtime::fork::ForkLocal;
 use s3dlio_runtime::stats::{self, Counter};
 
 use crate::error::{Result, StoreError, chain};
+use crate::sending::{Sending, watched};
 use crate::settings::{Network, config};
 
 /// What the requests are for.
@@ -69,10 +70,17 @@ impl HttpConnector for Connector {
     }
 }
 
+/// Bodies above this are sent under watch; what is smaller leaves at once on any link worth the name.
+const LARGE: usize = 256 << 10;
+
 /// One pool of connections.
 #[derive(Debug)]
 struct Transport {
     client: reqwest::Client,
+    /// For large bodies: its limit on silence would count the time that sending takes.
+    uploads: reqwest::Client,
+    /// The longest silence.
+    silence: Duration,
     /// The longest wait that a server may ask for; nothing where requests are not repeated.
     patience: Duration,
     /// Whether failures count as retries of the caller's work.
@@ -85,6 +93,22 @@ impl Transport {
             Purpose::Metadata => network.connect_timeout.min(METADATA_CONNECT),
             Purpose::Objects | Purpose::Credentials => network.connect_timeout,
         };
+        let builder = || Self::builder(network, purpose, connect);
+        let build = |builder: ClientBuilder| {
+            builder.build().map_err(|source| StoreError::Store {
+                uri: String::new(),
+                detail: format!("cannot set up connections: {}", chain(&source)),
+            })
+        };
+        // A limit on the whole request would cut off large bodies on slow links; the read limit finds stalls.
+        let client = build(builder()?.read_timeout(network.operation_timeout))?;
+        let uploads = build(builder()?)?;
+        let patience = if network.max_retries == 0 { Duration::ZERO } else { network.operation_timeout };
+        let silence = network.operation_timeout;
+        Ok(Self { client, uploads, silence, patience, counted: purpose == Purpose::Objects })
+    }
+
+    fn builder(network: &Network, purpose: Purpose, connect: Duration) -> Result<ClientBuilder> {
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("s3dlio/", env!("CARGO_PKG_VERSION")))
             // A server that points elsewhere would be sent data, and perhaps credentials, that are meant for it alone.
@@ -92,8 +116,6 @@ impl Transport {
             // Many parallel HTTP/1.1 connections carry bulk reads faster than streams of one HTTP/2 connection.
             .http1_only()
             .connect_timeout(connect)
-            // A limit on the whole request would cut off large bodies on slow links; the read limit finds stalls.
-            .read_timeout(network.operation_timeout)
             .dns_resolver(Spread)
             .no_proxy();
         if purpose != Purpose::Metadata {
@@ -111,12 +133,34 @@ impl Transport {
             }
             builder = builder.tls_certs_only(certificates);
         }
-        let client = builder.build().map_err(|source| StoreError::Store {
-            uri: String::new(),
-            detail: format!("cannot set up connections: {}", chain(&source)),
-        })?;
-        let patience = if network.max_retries == 0 { Duration::ZERO } else { network.operation_timeout };
-        Ok(Self { client, patience, counted: purpose == Purpose::Objects })
+        Ok(builder)
+    }
+
+    /// Sends a request; a large body under watch, and then with the whole answer, which is short.
+    async fn send(&self, request: HttpRequest) -> std::result::Result<HttpResponse, HttpError> {
+        let (parts, body) = request.into_parts();
+        let url = parts.uri.to_string().parse().map_err(|source: url::ParseError| unknown(source))?;
+        let mut request = reqwest::Request::new(parts.method, url);
+        *request.headers_mut() = parts.headers;
+        let response = |answer: reqwest::Response| {
+            let (parts, body) = http::Response::from(answer).into_parts();
+            HttpResponse::from_parts(parts, HttpResponseBody::new(body.map_err(failed)))
+        };
+        if body.content_length() <= LARGE {
+            *request.body_mut() = Some(match body.as_bytes() {
+                Some(bytes) => bytes.clone().into(),
+                None => reqwest::Body::wrap(body),
+            });
+            return self.client.execute(request).await.map(response).map_err(failed);
+        }
+        let (body, progress) = Sending::new(body);
+        *request.body_mut() = Some(reqwest::Body::wrap(body));
+        let answered = async {
+            let answer = self.uploads.execute(request).await.map_err(failed)?;
+            let (parts, body) = response(answer).into_parts();
+            Ok(HttpResponse::from_parts(parts, body.bytes().await?.into()))
+        };
+        watched(answered, &progress, self.silence).await
     }
 
     fn count_retry(&self) {
@@ -142,18 +186,9 @@ fn proxies(network: &Network) -> Result<Vec<Proxy>> {
 #[async_trait]
 impl HttpService for Transport {
     async fn call(&self, request: HttpRequest) -> std::result::Result<HttpResponse, HttpError> {
-        let (parts, body) = request.into_parts();
-        let url = parts.uri.to_string().parse().map_err(|source: url::ParseError| unknown(source))?;
-        let mut request = reqwest::Request::new(parts.method, url);
-        *request.headers_mut() = parts.headers;
-        *request.body_mut() = Some(match body.as_bytes() {
-            Some(bytes) => bytes.clone().into(),
-            None => reqwest::Body::wrap(body),
-        });
-        let answer = match self.client.execute(request).await {
-            Ok(answer) => http::Response::from(answer),
-            Err(source) => {
-                let error = failed(source);
+        let answer = match self.send(request).await {
+            Ok(answer) => answer,
+            Err(error) => {
                 if !matches!(error.kind(), HttpErrorKind::Unknown | HttpErrorKind::Decode) {
                     self.count_retry();
                 }
@@ -172,8 +207,7 @@ impl HttpService for Transport {
                 tokio::time::sleep(wait.min(self.patience)).await;
             }
         }
-        let (parts, body) = answer.into_parts();
-        Ok(HttpResponse::from_parts(parts, HttpResponseBody::new(body.map_err(failed))))
+        Ok(answer)
     }
 }
 

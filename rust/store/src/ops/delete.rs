@@ -12,6 +12,7 @@ use s3dlio_runtime::stats::{self, Counter};
 use crate::error::{Result, StoreError};
 use crate::observe::{self, Verb};
 use crate::registry::{self, Backend, Opener};
+use crate::uri::Scheme;
 use crate::work::{Work, on_pool};
 use crate::{Uri, local, size_cache};
 
@@ -68,24 +69,48 @@ async fn one(store: &dyn ObjectStore, uri: &Uri) -> Result<()> {
 async fn below(store: &Arc<dyn ObjectStore>, uri: &Uri) -> Result<()> {
     let prefix = uri.object_path()?;
     let names = store.list((!prefix.is_root()).then_some(&prefix)).map(|entry| entry.map(|meta| meta.location));
-    all(&**store, names.boxed(), &uri.to_string()).await?;
+    all(store, names.boxed(), uri).await?;
     if uri.is_directory() { Ok(()) } else { one(&**store, uri).await }
 }
 
 /// Removes every object that `names` gives, in the largest batches that the store takes.
 ///
 /// One that cannot be removed does not keep the others: the first error is returned when all have been tried.
-async fn all(store: &dyn ObjectStore, names: BoxStream<'static, object_store::Result<Path>>, uri: &str) -> Result<()> {
-    let mut removed = store.delete_stream(names);
+async fn all(
+    store: &Arc<dyn ObjectStore>,
+    names: BoxStream<'static, object_store::Result<Path>>,
+    uri: &Uri,
+) -> Result<()> {
+    let mut removed = if uri.scheme == Scheme::Azure { each(store, names) } else { store.delete_stream(names) };
     let mut first = Ok(());
     while let Some(result) = removed.next().await {
         stats::add(Counter::DeleteRequests, 1);
         match result {
             Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
-            Err(source) => first = first.and(Err(StoreError::object(uri, source))),
+            Err(source) => first = first.and(Err(StoreError::object(uri.to_string(), source))),
         }
     }
     first
+}
+
+/// Removals in flight where a store is asked for each.
+const IN_FLIGHT: usize = 32;
+
+/// Removes one by one. Azure's request for many answers in a format of its own, which its emulator does not speak, and
+/// accounts with a hierarchy of directories refuse it.
+fn each(
+    store: &Arc<dyn ObjectStore>,
+    names: BoxStream<'static, object_store::Result<Path>>,
+) -> BoxStream<'static, object_store::Result<Path>> {
+    let store = Arc::clone(store);
+    let remove = move |name: object_store::Result<Path>| {
+        let store = Arc::clone(&store);
+        async move {
+            let name = name?;
+            store.delete(&name).await.map(|()| name)
+        }
+    };
+    names.map(remove).buffer_unordered(IN_FLIGHT).boxed()
 }
 
 /// The objects to remove from one store.
@@ -117,10 +142,10 @@ pub fn delete_many(uris: Vec<Uri>) -> Result<Work<()>> {
     }
     Ok(Work::network(async move {
         let mut first = on_pool(move || files.iter().map(|uri| remove(uri, false)).fold(Ok(()), Result::and)).await;
-        for (name, Batch { store, root, paths }) in batches {
+        for Batch { store, root, paths } in batches.into_values() {
             let mut span = observe::begin(Verb::DeleteBatch, &root);
             span.objects(paths.len() as u64);
-            let result = all(&*store, stream::iter(paths.into_iter().map(Ok)).boxed(), &name).await;
+            let result = all(&store, stream::iter(paths.into_iter().map(Ok)).boxed(), &root).await;
             span.end(0, &result);
             first = first.and(result);
         }

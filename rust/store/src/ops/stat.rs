@@ -61,7 +61,7 @@ pub(super) fn stat_file(uri: &Uri) -> Result<Stat> {
 
 fn file_metadata(uri: &Uri) -> Result<Stat> {
     stats::add(Counter::HeadRequests, 1);
-    let meta = local::metadata(&uri.key)?;
+    let meta = std::fs::metadata(&uri.key).map_err(|source| StoreError::io(uri.to_string(), &source))?;
     if meta.is_dir() {
         return Err(StoreError::Unsupported { uri: uri.to_string(), detail: "is a directory, not an object".into() });
     }
@@ -130,7 +130,8 @@ pub fn exists(uri: &Uri) -> Result<Work<bool>> {
     Ok(match backend {
         Backend::Local(_) => Work::here(move || {
             let span = observe::begin(Verb::Head, &uri);
-            let result = local::metadata(&uri.key).map(|_| ());
+            let result = std::fs::metadata(&uri.key).map(|_| ());
+            let result = result.map_err(|source| StoreError::io(uri.to_string(), &source));
             span.end(0, &result);
             found(result)
         }),

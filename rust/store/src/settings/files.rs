@@ -36,7 +36,14 @@ impl Watched {
         {
             return known.clone();
         }
+        Self::look_again(path)
+    }
+
+    /// The file at `path` as of now, whatever was seen before.
+    pub(crate) fn look_again(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
         let now = Self::examine(&path);
+        let seen = SEEN.get_or_init(Seen::default);
         seen.write().unwrap_or_else(PoisonError::into_inner).insert(path, (Instant::now(), now.clone()));
         now
     }

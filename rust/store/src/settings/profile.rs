@@ -50,7 +50,7 @@ impl ProfileFiles {
 
     /// The same files as they are now; for threads that must not read the environment.
     fn again(&self) -> Self {
-        let look = |file: &Option<Watched>| file.as_ref().map(|file| Watched::look(&file.path));
+        let look = |file: &Option<Watched>| file.as_ref().map(|file| Watched::look_again(&file.path));
         Self { config: look(&self.config), credentials: look(&self.credentials), ..self.clone() }
     }
 
