@@ -36,6 +36,9 @@ _DEFAULT_SIZE = 20 << 20
 
 
 def _in_flight(max_in_flight: int, workers: int | None, concurrency: int | None) -> int:
+    for option, value in (("workers", workers), ("concurrency", concurrency)):
+        if value is not None:
+            at_least(option, value, 1)
     other = one_of(workers=workers, concurrency=concurrency)
     return at_least("max_in_flight", max_in_flight if other is None else other, 1)
 

@@ -326,7 +326,8 @@ TREES = [
     Snippet(
         "0.7 upload and download",
         "s3dlio.upload(['local_file.txt'], '{place}/prefix/')\ns3dlio.download('{place}/prefix/', '{local}/dir/')",
-        "os.listdir(local + '/dir') == ['local_file.txt'] and s3dlio.get(place + '/prefix/local_file.txt') == b'local_file.txt'",
+        "os.listdir(local + '/dir') == ['local_file.txt'] and"
+        " s3dlio.get(place + '/prefix/local_file.txt') == b'local_file.txt'",
         given='files(".", "local_file.txt")',
     ),
     Snippet(

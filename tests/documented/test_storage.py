@@ -77,5 +77,7 @@ def test_runs_as_documented(
     execute(fill(snippet.given), names)
     with contextlib.redirect_stdout(printed):
         execute(fill(snippet.code), names)
+    if "init_logging" in snippet.code:
+        s3dlio.init_logging("warn")
     names["printed"] = printed.getvalue()
     assert eval(fill(snippet.holds), names), f"{snippet.holds}\n{names['printed']}"  # noqa: S307 - likewise

@@ -17,6 +17,7 @@ BASES = {
     "InvalidUriError": (ValueError,),
     "NotFoundError": (FileNotFoundError,),
     "PermissionDeniedError": (PermissionError,),
+    "PreconditionError": (),
     "S3dlioError": (RuntimeError,),
     "StateMismatchError": (ValueError,),
     "StoreError": (OSError,),

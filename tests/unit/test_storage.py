@@ -80,7 +80,7 @@ def test_put_takes_empty_arrays_of_any_shape(store, verbs):
 
 
 @pytest.mark.parametrize(
-    "wrong", ["text", 5, True, None, [1, 2], {}, 1.5, np.arange(10)[::2], np.ones((4, 4), "u1")[:, 1]]
+    "wrong", ["text", True, None, [1, 2], {}, 1.5, np.arange(10)[::2], np.ones((4, 4), "u1")[:, 1]]
 )
 def test_put_refuses_what_is_no_contiguous_buffer(store, verbs, wrong):
     for write in (verbs.put, verbs.put_bytes):
@@ -117,6 +117,11 @@ def test_a_buffer_is_free_again_after_a_failure(verbs, tmp_path, s3):
 @pytest.mark.parametrize("name", NAMES)
 def test_names_are_taken_literally(store, verbs, name):
     uri = f"{store}/names/{name}"
+    if store.startswith("az://") and "\\" in name:
+        # The service itself would make another name of it.
+        with pytest.raises(s3dlio.InvalidUriError, match="backslash"):
+            verbs.put(uri, b"")
+        return
     verbs.put(uri, name.encode())
     assert verbs.get(uri) == name.encode()
     assert verbs.list(f"{store}/names/", recursive=True) == [uri]
@@ -473,7 +478,7 @@ def test_counters_count(store):
 
 def test_an_async_verb_is_a_coroutine_that_needs_no_loop_yet(tmp_path):
     names = [name for name in s3dlio.__all__ if name.endswith("_async")]
-    assert len(names) == 14
+    assert len(names) == 19
     assert all(asyncio.iscoroutinefunction(getattr(s3dlio, name)) for name in names)
     waiting = s3dlio.put_async(f"file://{tmp_path}/key", b"abc")
     assert asyncio.iscoroutine(waiting)

@@ -56,12 +56,14 @@ def other(request, tmp_path_factory) -> str:
 
 
 def test_a_tree_is_copied_in_every_direction(store, other, verbs):
-    s3dlio.put_many([(f"{store}/from/{name}", name.encode()) for name in NAMES] + [(f"{store}/from/empty", b"")])
+    # Azure has no backslash in names.
+    names = [name for name in NAMES if not (store.startswith("az://") and "\\" in name)]
+    s3dlio.put_many([(f"{store}/from/{name}", name.encode()) for name in names] + [(f"{store}/from/empty", b"")])
     done = verbs.copy(f"{store}/from/", f"{other}/to")
     assert type(done) is s3dlio.TransferSummary
-    assert (done.objects, done.bytes, done.skipped) == (len(NAMES) + 1, sum(len(n.encode()) for n in NAMES), 0)
+    assert (done.objects, done.bytes, done.skipped) == (len(names) + 1, sum(len(n.encode()) for n in names), 0)
     assert done.seconds > 0
-    assert tree(f"{other}/to") == same(*NAMES) | {"empty": b""}
+    assert tree(f"{other}/to") == same(*names) | {"empty": b""}
 
 
 def test_large_objects_are_copied_in_parts(store, other, verbs):

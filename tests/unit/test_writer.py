@@ -31,18 +31,18 @@ def noise(size: int, seed: int = 1) -> bytes:
 
 
 @pytest.fixture
-def place(tmp_path):
+def home(tmp_path):
     return f"file://{tmp_path}"
 
 
-def test_the_documented_file_writer(place):
+def test_the_documented_file_writer(home):
     options = s3dlio.PyWriterOptions()
     options.with_compression("zstd", 6)
     options.with_buffer_size(8192)
-    writer = s3dlio.create_filesystem_writer(f"{place}/data.txt", options)
+    writer = s3dlio.create_filesystem_writer(f"{home}/data.txt", options)
     writer.write_chunk(b"Hello World!")
     stats = writer.finalize()
-    assert writer.uri == f"{place}/data.txt.zst"
+    assert writer.uri == f"{home}/data.txt.zst"
     assert stats[0] == writer.bytes_written() == 12
     assert stats[1] == writer.compressed_bytes() == s3dlio.stat(writer.uri)["size"]
     assert writer.checksum() == stats["checksum"] == stats.checksum
@@ -95,9 +95,9 @@ def test_an_empty_object(store):
     assert writer.checksum() == "crc32c:00000000"
 
 
-def test_the_checksum_is_crc32c_of_what_was_given(place):
+def test_the_checksum_is_crc32c_of_what_was_given(home):
     for method in ("none", "zstd", "gzip", "lz4"):
-        writer = s3dlio.create_writer(f"{place}/sum", s3dlio.PyWriterOptions(compression=method))
+        writer = s3dlio.create_writer(f"{home}/sum", s3dlio.PyWriterOptions(compression=method))
         writer.write(b"123456789")
         assert writer.finalize()["checksum"] == "crc32c:e3069283"
 
@@ -119,10 +119,10 @@ LEVELS = [("zstd", None), ("zstd", 1), ("zstd", 22), ("gzip", None), ("gzip", 1)
 
 
 @pytest.mark.parametrize(("method", "level"), LEVELS)
-def test_the_reference_library_reads_it(place, method, level):
+def test_the_reference_library_reads_it(home, method, level):
     data = noise(700_000) + bytes(2 * MIB)
     options = s3dlio.PyWriterOptions(chunk_size=300_000).with_compression(method, level)
-    with s3dlio.create_writer(f"{place}/x", options) as writer:
+    with s3dlio.create_writer(f"{home}/x", options) as writer:
         for start in range(0, len(data), 99_999):
             writer.write(data[start : start + 99_999])
     body = bytes(s3dlio.get(writer.uri))
@@ -131,26 +131,26 @@ def test_the_reference_library_reads_it(place, method, level):
 
 
 @pytest.mark.parametrize(("method", "extension"), [("zstd", ".zst"), ("gzip", ".gz"), ("lz4", ".lz4"), ("none", "")])
-def test_the_extension_is_appended_once(place, method, extension):
+def test_the_extension_is_appended_once(home, method, extension):
     options = s3dlio.PyWriterOptions(compression=method)
     for name in ("x.bin", f"x.bin{extension}"):
-        writer = s3dlio.create_writer(f"{place}/{name}", options)
-        assert writer.uri == writer.name == f"{place}/x.bin{extension}"
+        writer = s3dlio.create_writer(f"{home}/{name}", options)
+        assert writer.uri == writer.name == f"{home}/x.bin{extension}"
         writer.abort()
 
 
-def test_compressed_bytes_come_out_as_it_goes(place):
+def test_compressed_bytes_come_out_as_it_goes(home):
     for method in ("zstd", "gzip", "lz4"):
-        writer = s3dlio.create_writer(f"{place}/x", s3dlio.PyWriterOptions(compression=method))
+        writer = s3dlio.create_writer(f"{home}/x", s3dlio.PyWriterOptions(compression=method))
         writer.write(noise(4 * MIB))
         assert writer.compressed_bytes() > 3 * MIB
         writer.abort()
 
 
-def test_any_contiguous_buffer_is_taken_and_copied(place):
+def test_any_contiguous_buffer_is_taken_and_copied(home):
     array = np.arange(1000, dtype="<f8").reshape(10, 100)
     changing = bytearray(b"before")
-    with s3dlio.create_writer(f"{place}/x") as writer:
+    with s3dlio.create_writer(f"{home}/x") as writer:
         for piece in (
             b"ab",
             bytearray(b"cd"),
@@ -164,12 +164,12 @@ def test_any_contiguous_buffer_is_taken_and_copied(place):
         changing[:] = b"after!"
         changing.append(1)
     assert s3dlio.get(writer.uri) == b"abcdefgh" + array.tobytes() + b"ij" + b"before"
-    with s3dlio.create_writer(f"{place}/y") as writer:
+    with s3dlio.create_writer(f"{home}/y") as writer:
         for bad in ("text", 5, array[:, ::2], None):
             with pytest.raises(TypeError):
                 writer.write(bad)
         writer.write(b"still good")
-    assert s3dlio.get(f"{place}/y") == b"still good"
+    assert s3dlio.get(f"{home}/y") == b"still good"
 
 
 class TestAsAFile:
@@ -199,11 +199,11 @@ class TestAsAFile:
             pickle.dump(thing, writer)
         assert pickle.loads(decode("zstd", bytes(s3dlio.get(f"{store}/p.zst")))) == thing
 
-    def test_what_it_says_of_itself(self, place):
-        writer = s3dlio.create_writer(f"{place}/x")
+    def test_what_it_says_of_itself(self, home):
+        writer = s3dlio.create_writer(f"{home}/x")
         assert (writer.writable(), writer.readable(), writer.seekable(), writer.closed) == (True, False, False, False)
         assert (writer.mode, writer.tell()) == ("wb", 0)
-        assert f"{place}/x" in repr(writer)
+        assert f"{home}/x" in repr(writer)
         with pytest.raises(io.UnsupportedOperation):
             writer.read()
         writer.write(b"abc")
@@ -212,7 +212,7 @@ class TestAsAFile:
         writer.close()
         assert writer.closed
         assert "closed" in repr(writer)
-        assert s3dlio.get(f"{place}/x") == b"abc"
+        assert s3dlio.get(f"{home}/x") == b"abc"
 
 
 def fail(writer, data: bytes) -> None:
@@ -244,8 +244,8 @@ class TestTheEnd:
         gc.collect()
         until(lambda: os.listdir(tmp_path) == [])
 
-    def test_a_writer_is_finished_once(self, place):
-        writer = s3dlio.create_writer(f"{place}/x")
+    def test_a_writer_is_finished_once(self, home):
+        writer = s3dlio.create_writer(f"{home}/x")
         writer.write(b"x")
         writer.finalize()
         for late in (writer.finalize, writer.flush, lambda: writer.write(b"y")):
@@ -261,8 +261,8 @@ class TestTheEnd:
             writer.abort()
         assert os.listdir(tmp_path) == []
 
-    def test_finalize_inside_the_block(self, place):
-        with s3dlio.create_writer(f"{place}/x") as writer:
+    def test_finalize_inside_the_block(self, home):
+        with s3dlio.create_writer(f"{home}/x") as writer:
             writer.write(b"x")
             stats = writer.finalize()
         assert stats.bytes_written == 1
@@ -278,13 +278,13 @@ def until(condition, seconds: float = 20) -> None:
 
 
 class TestStats:
-    def stats(self, place) -> s3dlio.WriterStats:
-        writer = s3dlio.create_writer(f"{place}/x", s3dlio.PyWriterOptions(compression="gzip"))
+    def stats(self, home) -> s3dlio.WriterStats:
+        writer = s3dlio.create_writer(f"{home}/x", s3dlio.PyWriterOptions(compression="gzip"))
         writer.write(bytes(1000))
         return writer.finalize()
 
-    def test_are_a_tuple_and_a_mapping(self, place):
-        stats = self.stats(place)
+    def test_are_a_tuple_and_a_mapping(self, home):
+        stats = self.stats(home)
         assert isinstance(stats, tuple)
         assert len(stats) == 2
         assert stats == (1000, stats.compressed_bytes)
@@ -301,8 +301,8 @@ class TestStats:
             stats["nonsense"]
         assert "1000" in repr(stats)
 
-    def test_are_pickled(self, place):
-        stats = self.stats(place)
+    def test_are_pickled(self, home):
+        stats = self.stats(home)
         for again in (pickle.loads(pickle.dumps(stats)), copy.deepcopy(stats)):
             assert isinstance(again, s3dlio.WriterStats)
             assert dict(again) == dict(stats)
@@ -354,7 +354,7 @@ class TestOptions:
         with pytest.raises(s3dlio.ConfigError, match="compression_level"):
             s3dlio.PyWriterOptions().compresion_level = 3
 
-    def test_a_level_must_fit_its_method(self, place):
+    def test_a_level_must_fit_its_method(self, home):
         for method, level in (("gzip", 10), ("lz4", 1), ("none", 1)):
             with pytest.raises(s3dlio.ConfigError, match="compression_level"):
                 s3dlio.PyWriterOptions().with_compression(method, level)
@@ -362,15 +362,15 @@ class TestOptions:
             options.compression = method
             options.compression_level = level
             with pytest.raises(s3dlio.ConfigError, match="compression_level"):
-                s3dlio.create_writer(f"{place}/x", options)
+                s3dlio.create_writer(f"{home}/x", options)
 
-    def test_other_options_are_refused(self, place):
+    def test_other_options_are_refused(self, home):
         with pytest.raises(TypeError, match="PyWriterOptions"):
-            s3dlio.create_writer(f"{place}/x", {"compression": "zstd"})
+            s3dlio.create_writer(f"{home}/x", {"compression": "zstd"})
 
-    def test_a_file_has_no_content_type(self, place):
+    def test_a_file_has_no_content_type(self, home):
         with pytest.raises(s3dlio.UnsupportedError, match="content type"):
-            s3dlio.create_writer(f"{place}/x", s3dlio.PyWriterOptions(content_type="text/plain"))
+            s3dlio.create_writer(f"{home}/x", s3dlio.PyWriterOptions(content_type="text/plain"))
 
 
 @pytest.mark.parametrize("scheme", CREATORS)
@@ -382,14 +382,14 @@ def test_a_creator_takes_its_scheme_only(scheme):
         assert isinstance(caught.value, RuntimeError)
 
 
-def test_directories_are_refused(place):
-    for uri in (f"{place}/", "s3://bucket", "s3://bucket/dir/"):
+def test_directories_are_refused(home):
+    for uri in (f"{home}/", "s3://bucket", "s3://bucket/dir/"):
         with pytest.raises(s3dlio.InvalidUriError, match="directory"):
             s3dlio.create_writer(uri)
 
 
-def test_a_writer_is_not_pickled(place):
-    for writer in (s3dlio.create_writer(f"{place}/x"), s3dlio.MultipartUploadWriter.from_uri(f"{place}/x")):
+def test_a_writer_is_not_pickled(home):
+    for writer in (s3dlio.create_writer(f"{home}/x"), s3dlio.MultipartUploadWriter.from_uri(f"{home}/x")):
         with pytest.raises(TypeError, match="cannot be pickled"):
             pickle.dumps(writer)
         writer.abort()

@@ -35,14 +35,17 @@ fn _s3dlio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<loader::Loader>()?;
     module.add_class::<loader::BatchIter>()?;
     module.add_class::<transfer::Transfer>()?;
-    verbs::register(module)?;
-    bulk::register(module)?;
-    arrays::register(module)?;
-    loader::register(module)?;
-    process::register(module)?;
-    oplog::register(module)?;
-    logging::register(module)?;
-    check::register(module)?;
-    cli::register(module)?;
-    writer::register(module)
+    let parts = [
+        verbs::register,
+        bulk::register,
+        arrays::register,
+        loader::register,
+        process::register,
+        oplog::register,
+        logging::register,
+        check::register,
+        cli::register,
+        writer::register,
+    ];
+    parts.into_iter().try_for_each(|register| register(module))
 }

@@ -157,6 +157,9 @@ impl Uri {
         if self.key.starts_with('/') {
             return Err(invalid("the key begins with an empty segment".into()));
         }
+        if self.scheme == Scheme::Azure && self.key.contains('\\') {
+            return Err(invalid("the key holds a backslash, which Azure turns into a slash".into()));
+        }
         object_store::path::Path::parse(&self.key).map_err(|source| invalid(source.to_string()))
     }
 }

@@ -150,7 +150,7 @@ pub fn put_produced(uris: Vec<Uri>, in_flight: usize, produce: Arc<dyn Produce>)
                     on_pool(move || Ok(produce.part(number, range)))
                 };
                 let result = upload_parts(&*store, &uri, &path, size, part).await.map(|_| ());
-                size_cache::forget(&uri);
+                size_cache::forget(&store, &uri);
                 stats::add(Counter::PutBytes, if result.is_ok() { size } else { 0 });
                 span.end(size, &result);
                 result
@@ -177,7 +177,7 @@ pub fn stat_many(uris: Vec<Uri>, in_flight: usize) -> Result<Work<Vec<Stat>>> {
             Backend::Local(_) => on_pool(move || stat_file(&uri)).await,
             Backend::Object(store) => {
                 let stat = head(&*store, &uri).await?;
-                size_cache::put(&uri, stat.size);
+                size_cache::put(&store, &uri, stat.size);
                 Ok(stat)
             }
         }

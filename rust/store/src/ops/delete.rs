@@ -35,7 +35,7 @@ pub fn delete(uri: &Uri, recursive: bool) -> Result<Work<()>> {
         Backend::Object(store) => Work::network(async move {
             let span = observe::begin(if recursive { Verb::DeletePrefix } else { Verb::Delete }, &uri);
             let result = if recursive { below(&store, &uri).await } else { one(&*store, &uri).await };
-            size_cache::forget(&uri);
+            size_cache::forget(&store, &uri);
             span.end(0, &result);
             result
         }),
@@ -133,7 +133,7 @@ pub fn delete_many(uris: Vec<Uri>) -> Result<Work<()>> {
         match stores.open(&uri)? {
             Backend::Local(_) => files.push(uri),
             Backend::Object(store) => {
-                size_cache::forget(&uri);
+                size_cache::forget(&store, &uri);
                 let path = uri.object_path()?;
                 let batch = || Batch { store, root: uri.with_key(""), paths: Vec::new() };
                 batches.entry(uri.root()).or_insert_with(batch).paths.push(path);

@@ -40,7 +40,7 @@ async fn fetch_ranges(store: &Arc<dyn ObjectStore>, uri: &Uri, options: GetOptio
         return Ok(Bytes::new());
     }
     // What the cache remembers may have changed since, so it only decides how to ask.
-    let size = options.size.or_else(|| size_cache::get(uri));
+    let size = options.size.or_else(|| size_cache::get(store, uri));
     let known = size.map_or(limit, |size| size.saturating_sub(options.offset).min(limit));
     // Bytes that are asked for and not read cost their transfer and then the connection, so the first request for what
     // is known to be large is for one part; a plain GET serves all others.
@@ -58,7 +58,7 @@ async fn fetch_ranges(store: &Arc<dyn ObjectStore>, uri: &Uri, options: GetOptio
     };
     span.first_byte();
     if options.size.is_none() && answer.meta.size > part.saturating_mul(2) {
-        size_cache::put(uri, answer.meta.size);
+        size_cache::put(store, uri, answer.meta.size);
     }
     let end = options.offset.saturating_add(limit).min(answer.meta.size);
     let body = options.offset..end.max(options.offset);
@@ -85,9 +85,11 @@ impl Target {
         answer.map_err(|source| StoreError::object(self.uri.to_string(), source))
     }
 
-    /// Servers refuse a range that begins behind the end; ours is a documented empty result, so ask for the size.
+    /// Servers refuse a range that begins behind the end (HTTP 416; the store in memory says so in words); ours is a
+    /// documented empty result, so ask for the size.
     async fn past_the_end(&self, offset: u64, error: StoreError) -> Result<Bytes> {
-        if !matches!(error, StoreError::Store { .. }) {
+        let about_the_range = |detail: &str| detail.contains("416") || detail.contains("ange");
+        if !matches!(&error, StoreError::Store { detail, .. } if about_the_range(detail)) {
             return Err(error);
         }
         stats::add(Counter::HeadRequests, 1);

@@ -67,7 +67,7 @@ pub(super) async fn upload(backend: Backend, uri: Uri, data: Bytes, condition: C
             let length = data.len() as u64;
             let span = observe::begin(Verb::Put, &uri);
             let result = send(&*store, &uri, data, condition).await;
-            size_cache::forget(&uri);
+            size_cache::forget(&store, &uri);
             if result.is_ok() {
                 stats::add(Counter::PutBytes, length);
             }
