@@ -50,6 +50,20 @@ class SkipAccount:
         self.note(report)
 
 
+# The coroutines differ from the calls in how they wait, not in what they ask of a store: these kinds run the calls only.
+CALLS_ONLY = {"direct", "gs", "az"}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    def repeats(item: pytest.Item) -> bool:
+        parameters = getattr(getattr(item, "callspec", None), "params", {})
+        return parameters.get("verbs") == "async" and parameters.get("kind") in CALLS_ONLY
+
+    if left_out := [item for item in items if repeats(item)]:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not repeats(item)]
+
+
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if session.config.stash[UNEXPECTED_SKIPS] and exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

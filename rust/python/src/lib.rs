@@ -32,20 +32,8 @@ fn _s3dlio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<completions::Completions>()?;
     module.add_class::<listing::Listing>()?;
     module.add_class::<objects::Objects>()?;
-    module.add_class::<loader::Loader>()?;
-    module.add_class::<loader::BatchIter>()?;
     module.add_class::<transfer::Transfer>()?;
-    let parts = [
-        verbs::register,
-        bulk::register,
-        arrays::register,
-        loader::register,
-        process::register,
-        oplog::register,
-        logging::register,
-        check::register,
-        cli::register,
-        writer::register,
-    ];
-    parts.into_iter().try_for_each(|register| register(module))
+    let first = [verbs::register, bulk::register, arrays::register, loader::register, process::register];
+    let then = [oplog::register, logging::register, check::register, cli::register, writer::register];
+    first.into_iter().chain(then).try_for_each(|register| register(module))
 }

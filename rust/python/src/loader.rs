@@ -262,6 +262,8 @@ fn describe_state(state: &str) -> PyResult<String> {
 
 /// Adds the functions to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Loader>()?;
+    module.add_class::<BatchIter>()?;
     module.add_function(wrap_pyfunction!(permutation, module)?)?;
     module.add_function(wrap_pyfunction!(describe_state, module)?)
 }
