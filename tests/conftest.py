@@ -50,7 +50,7 @@ class SkipAccount:
         self.note(report)
 
 
-# The coroutines differ from the calls in how they wait, not in what they ask of a store: these kinds run the calls only.
+# The coroutines differ from the calls in how they wait and not in what they ask of a store: these kinds run the calls.
 CALLS_ONLY = {"direct", "gs", "az"}
 
 
