@@ -25,7 +25,8 @@ fn key(store: &Arc<dyn ObjectStore>, uri: &Uri) -> (usize, Uri) {
 
 fn sizes() -> &'static RwLock<Sizes> {
     SIZES.get_or_init(|| {
-        let (ttl, entries) = size_cache_limits();
+        // Whoever has a client has had these checked.
+        let (ttl, entries) = size_cache_limits().unwrap_or_default();
         RwLock::new(Sizes { kept: HashMap::new(), ttl, entries })
     })
 }

@@ -167,7 +167,7 @@ fn directories_are_made_and_removed_empty() {
     fs::write(at(&dir, "a/file"), b"x").unwrap();
     assert!(matches!(local::make_directory(&at(&dir, "a/file")), Err(StoreError::AlreadyExists { .. })));
     let error = local::remove_directory(&at(&dir, "a/b")).unwrap_err();
-    assert!(matches!(&error, StoreError::Store { .. }) && error.to_string().contains("not empty"), "{error:?}");
+    assert!(matches!(&error, StoreError::Precondition { .. }) && error.to_string().contains("not empty"), "{error:?}");
     local::remove_directory(&at(&dir, "a/b/c/")).unwrap();
     assert!(matches!(local::remove_directory(&at(&dir, "a/b/c")), Err(StoreError::NotFound { .. })));
     assert!(matches!(local::remove_directory(&at(&dir, "a/file")), Err(StoreError::NotFound { .. })));

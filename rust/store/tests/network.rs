@@ -467,3 +467,20 @@ fn deletions_reach_the_server() {
         server.requests().iter().map(|request| String::from_utf8_lossy(&request.body).into_owned()).collect();
     assert!(bodies.contains("<Key>d/a</Key>") && bodies.contains("<Key>d/b</Key>"), "{bodies}");
 }
+
+#[test]
+fn the_marker_of_a_directory_is_not_taken_for_an_object_beside_it() {
+    let server = server(|request, _| match request.method.as_str() {
+        "GET" => listing(&[("a/", 0), ("a/b", 1)], &[], None),
+        "POST" => reply(200, "<DeleteResult><Deleted><Key>a/b</Key></Deleted></DeleteResult>"),
+        _ => reply(204, ""),
+    });
+    run(ops::delete(&server.uri("bucket/a/"), true)).unwrap();
+    let sent: String = server
+        .requests()
+        .iter()
+        .map(|request| format!("{} {} {}\n", request.method, request.target, String::from_utf8_lossy(&request.body)))
+        .collect();
+    assert!(sent.contains("<Key>a/b</Key>"), "{sent}");
+    assert!(!sent.contains("<Key>a</Key>") && !sent.contains("DELETE /bucket/a "), "{sent}");
+}

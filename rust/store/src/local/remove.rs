@@ -61,8 +61,8 @@ pub fn make_directory(path: &str) -> Result<()> {
 /// Removes an empty directory.
 ///
 /// # Errors
-/// [`StoreError::NotFound`] (also for a file of that name), [`StoreError::PermissionDenied`], [`StoreError::Store`]
-/// for one that holds anything.
+/// [`StoreError::NotFound`] (also for a file of that name), [`StoreError::PermissionDenied`],
+/// [`StoreError::Precondition`] for one that holds anything.
 pub fn remove_directory(path: &str) -> Result<()> {
     std::fs::remove_dir(path).map_err(|source| match source.kind() {
         ErrorKind::DirectoryNotEmpty => {
@@ -72,7 +72,7 @@ pub fn remove_directory(path: &str) -> Result<()> {
             } else {
                 "is not empty"
             };
-            StoreError::Store { uri: format!("file://{path}"), detail: detail.into() }
+            StoreError::Precondition { uri: format!("file://{path}"), detail: detail.into() }
         }
         _ => StoreError::io(format!("file://{path}"), &source),
     })

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use futures::future::ready;
 use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
 use object_store::path::Path;
@@ -68,7 +69,13 @@ async fn one(store: &dyn ObjectStore, uri: &Uri) -> Result<()> {
 
 async fn below(store: &Arc<dyn ObjectStore>, uri: &Uri) -> Result<()> {
     let prefix = uri.object_path()?;
-    let names = store.list((!prefix.is_root()).then_some(&prefix)).map(|entry| entry.map(|meta| meta.location));
+    let marker = prefix.clone();
+    let names = store
+        .list((!prefix.is_root()).then_some(&prefix))
+        .map(|entry| entry.map(|meta| meta.location))
+        // An empty object `a/` by which other tools mark a directory comes without its slash, and would be taken for the
+        // object `a` beside it.
+        .filter(move |name| ready(!name.as_ref().is_ok_and(|name| *name == marker)));
     all(store, names.boxed(), uri).await?;
     if uri.is_directory() { Ok(()) } else { one(&**store, uri).await }
 }

@@ -51,6 +51,7 @@ pub(crate) enum Settings {
 impl Settings {
     /// The settings that hold for `uri` at this moment.
     pub(crate) fn resolve(uri: &Uri) -> Result<Self> {
+        size_cache_limits()?;
         match uri.scheme {
             Scheme::S3 => S3::resolve(uri).map(Box::new).map(Self::S3),
             Scheme::Gcs => Gcs::resolve(uri).map(Box::new).map(Self::Gcs),
@@ -111,12 +112,17 @@ pub fn with_direct_fallback<T>(fallback: Option<bool>, begin: impl FnOnce() -> T
 
 /// How long sizes of network objects are remembered (`S3DLIO_SIZE_CACHE_TTL_SECS`, 60 s) and of how many objects
 /// (`S3DLIO_SIZE_CACHE_MAX_ENTRIES`, 100,000: some 20 MB).
-#[must_use]
-pub fn size_cache_limits() -> (Duration, usize) {
-    let number = |name: &str| var(name).and_then(|text| text.trim().parse::<u64>().ok());
-    let ttl = Duration::from_secs(number("S3DLIO_SIZE_CACHE_TTL_SECS").unwrap_or(60));
-    let entries = number("S3DLIO_SIZE_CACHE_MAX_ENTRIES").unwrap_or(100_000);
-    (ttl, usize::try_from(entries).unwrap_or(usize::MAX))
+///
+/// # Errors
+/// [`StoreError::Config`] for a variable that is no whole number.
+pub fn size_cache_limits() -> Result<(Duration, usize)> {
+    let number = |name: &str, default: u64| match var(name) {
+        None => Ok(default),
+        Some(text) => text.trim().parse().map_err(|_| config(name, &text, "a whole number, 0 for none")),
+    };
+    let ttl = Duration::from_secs(number("S3DLIO_SIZE_CACHE_TTL_SECS", 60)?);
+    let entries = number("S3DLIO_SIZE_CACHE_MAX_ENTRIES", 100_000)?;
+    Ok((ttl, usize::try_from(entries).unwrap_or(usize::MAX)))
 }
 
 /// The Azure account that the environment names: URIs may then leave it out.
