@@ -65,7 +65,8 @@ WORKS = (
 def works(kind: str, only: str | None = None) -> list[Work]:
     """Return what is done on a kind of store; Azure's emulator is so slow that it gets a tenth of the many objects."""
     share = 10 if kind == "az" else 1
-    every = [Work(work.verb, max(1, work.objects // (share if work.objects > 100 else 1)), work.size) for work in WORKS]
+    many = 100
+    every = [Work(w.verb, w.objects // share if w.objects > many else w.objects, w.size) for w in WORKS]
     return [work for work in every if only is None or only in work.name]
 
 
@@ -102,7 +103,7 @@ def one(name: str, place: str, number: int) -> dict[str, float]:
 
 
 def peak_mib() -> float:
-    """Return the most memory that this program has had; `getrusage` would count what its parent had before the start."""
+    """Return the most memory that this program has had; `getrusage` would count that of its parent too."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / KIB
 
