@@ -109,12 +109,17 @@ def test_names_are_taken_literally(place, kind, name, tmp_path):
 def test_ten_thousand_keys(place, kind, request):
     # moto takes minutes for so many; its pages have a test of their own.
     base = request.getfixturevalue("testkit").bucket() if kind == "s3" else place(kind)
-    expected = [f"{base}/many/{i // 1000}/{i:05}" for i in range(10_000)]
+    # Azure's emulator takes 10 ms for each; its pages are of 5,000.
+    number = 6_000 if kind == "az" else 10_000
+    expected = [f"{base}/many/{i // 1000}/{i:05}" for i in range(number)]
     s3dlio.put_many([(uri, b"") for uri in expected])
     assert s3dlio.list(f"{base}/many/", recursive=True) == expected
     assert [*s3dlio.list_iter(f"{base}/many/", recursive=True)] == expected
-    assert s3dlio.list(f"{base}/many/") == [f"{base}/many/{i}/" for i in range(10)]
-    assert len(s3dlio.list(f"{base}/many/", recursive=True, pattern=r"[05]00$")) == 20
+    assert s3dlio.list(f"{base}/many/") == [f"{base}/many/{i}/" for i in range(number // 1000)]
+    assert len(s3dlio.list(f"{base}/many/", recursive=True, pattern=r"[05]00$")) == number // 500
+    if kind == "az":
+        # Its emulator searches all blobs for each that is removed: minutes for so many.
+        return
     s3dlio.delete(expected[:1500])
     assert s3dlio.list(f"{base}/many/", recursive=True) == expected[1500:]
     s3dlio.delete(f"{base}/many/", recursive=True)

@@ -88,7 +88,7 @@ impl Target {
     /// Servers refuse a range that begins behind the end (HTTP 416; the store in memory says so in words); ours is a
     /// documented empty result, so ask for the size.
     async fn past_the_end(&self, offset: u64, error: StoreError) -> Result<Bytes> {
-        let about_the_range = |detail: &str| detail.contains("416") || detail.contains("ange");
+        let about_the_range = |detail: &str| detail.contains("416") || detail.to_ascii_lowercase().contains("range");
         if !matches!(&error, StoreError::Store { detail, .. } if about_the_range(detail)) {
             return Err(error);
         }
