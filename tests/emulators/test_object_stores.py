@@ -84,7 +84,9 @@ def test_an_object_is_replaced_whole(remote):
 
 
 def test_many_at_once(remote):
-    pairs = [(f"{remote}/many/{i:04}", b"%d" % i) for i in range(1500)]
+    # Azure's emulator searches all blobs for each that is removed.
+    number = 150 if remote.startswith("az://") else 1500
+    pairs = [(f"{remote}/many/{i:04}", b"%d" % i) for i in range(number)]
     s3dlio.put_many(pairs)
     assert s3dlio.list(f"{remote}/many/") == [uri for uri, _ in pairs]
     assert s3dlio.get_many([uri for uri, _ in pairs]) == pairs
