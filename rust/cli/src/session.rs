@@ -14,8 +14,8 @@ use crate::output::{Output, json_line};
 /// How long a wait goes on before the user's Ctrl-C is looked at.
 const SLICE: Duration = Duration::from_millis(100);
 
-/// How long an interrupted command waits for its unfinished uploads to be cleaned up.
-const FAREWELL: Duration = Duration::from_millis(500);
+/// How long an interrupted command goes on to clean up: short of a second, which is when users press Ctrl-C again.
+const FAREWELL: Duration = Duration::from_millis(300);
 
 /// One run of a command.
 pub struct Session<'a> {
@@ -24,11 +24,13 @@ pub struct Session<'a> {
     /// Whether standard output is JSON.
     pub json: bool,
     interrupted: &'a mut dyn FnMut() -> bool,
+    /// Until when an interrupted command may clean up.
+    farewell: Option<Instant>,
 }
 
 impl<'a> Session<'a> {
     pub fn new(out: File, err: File, json: bool, interrupted: &'a mut dyn FnMut() -> bool) -> Self {
-        Self { out: Output::new(out), err, json, interrupted }
+        Self { out: Output::new(out), err, json, interrupted, farewell: None }
     }
 
     /// Waits for a storage operation.
@@ -52,6 +54,16 @@ impl<'a> Session<'a> {
             }
             meanwhile();
         }
+    }
+
+    /// Runs an operation that removes what an interrupted command made; ends, done or not, before the user tires of it.
+    pub fn clean_up<T: Send + 'static>(&mut self, work: Work<T>) {
+        let _ = executor::drive(&mut work.into_future(), self.time_left());
+    }
+
+    /// Time left for cleaning up, of all that an interrupted command has.
+    fn time_left(&mut self) -> Duration {
+        self.farewell.get_or_insert_with(|| Instant::now() + FAREWELL).saturating_duration_since(Instant::now())
     }
 
     /// Writes text, or one JSON document with `--json`.
@@ -105,8 +117,7 @@ impl<'a> Session<'a> {
         let result = result.and_then(|()| self.flush());
         let Err(failure) = result else { return crate::exit::code::OK };
         if matches!(failure, Failure::Interrupted) {
-            let began = Instant::now();
-            while transfer::ending() > 0 && began.elapsed() < FAREWELL {
+            while transfer::ending() > 0 && !self.time_left().is_zero() {
                 std::thread::sleep(Duration::from_millis(10));
             }
         } else {

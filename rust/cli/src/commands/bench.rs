@@ -11,6 +11,7 @@ use s3dlio_store::local::Create;
 use s3dlio_store::ops::{self, GetOptions, ListOptions};
 use s3dlio_store::{StoreError, Uri, Work};
 use serde_json::{Value, json};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::exit::Failure;
 use crate::session::Session;
@@ -102,11 +103,10 @@ impl Bench {
         if self.keep {
             return figures;
         }
-        // After an interruption too; then without a look at further ones, which is why it is short of time.
+        // After an interruption too; then without a look at further ones.
         let clean = ops::delete(&below, true)?;
         if matches!(figures, Err(Failure::Interrupted)) {
-            let patience = Duration::from_millis(500);
-            let _ = executor::drive(&mut clean.into_future(), patience);
+            session.clean_up(clean);
         } else {
             session.wait(Ok(clean))?;
         }
@@ -144,7 +144,8 @@ fn measured(work: Vec<Work<u64>>, jobs: usize) -> Work<Figures> {
 
 async fn timed(work: Work<u64>) -> Result<(u64, Duration), StoreError> {
     let began = Instant::now();
-    let task = executor::spawn(work.into_future())?;
+    // Ends with this future: an interrupted run must not go on writing behind its own cleaning up.
+    let task = AbortOnDropHandle::new(executor::spawn(work.into_future())?);
     let length =
         task.await.map_err(|source| StoreError::Store { uri: String::new(), detail: source.to_string() })??;
     Ok((length, began.elapsed()))
