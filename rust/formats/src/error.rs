@@ -194,6 +194,9 @@ pub enum FormatError {
         /// CRC-32 in the archive.
         expected: u32,
     },
+    /// What is wrong with a Riegeli file, the container of ArrayRecord and Disky.
+    #[error(transparent)]
+    Riegeli(#[from] crate::riegeli::RiegeliError),
     /// What is wrong with one member of an NPZ archive.
     #[error("NPZ member {member:?}: {error}")]
     Member {

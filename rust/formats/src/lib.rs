@@ -7,6 +7,8 @@
 //! - [`npy`]: one array, as written by `numpy.save`.
 //! - [`npz`]: a ZIP archive of such arrays, as written by `numpy.savez` and `numpy.savez_compressed`.
 //! - [`tfrecord`]: records with checksums, as TensorFlow writes them.
+//! - [`riegeli`]: the container under ArrayRecord and Disky files.
+//! - [`varint`]: the numbers of variable length in it.
 //! - [`generate`]: content for benchmarks.
 //! - [`error`]: the one error type, with a variant for each way in which a file can be wrong.
 //!
@@ -20,7 +22,9 @@ pub mod error;
 pub mod generate;
 pub mod npy;
 pub mod npz;
+pub mod riegeli;
 pub mod tfrecord;
+pub mod varint;
 
 pub use error::{FormatError, Result};
 pub use npy::Array;

@@ -1,0 +1,1 @@
+//! Transposed chunks: protobuf messages split into columns, and the machine that glues them together again.
