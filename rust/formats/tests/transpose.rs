@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use array_record::{chunks, crafted, digest, file, manifest, records};
 use proptest::prelude::*;
-use s3dlio_formats::riegeli::transpose::{DEFAULT_BUCKET_SIZE, decode, encode};
 use s3dlio_formats::riegeli::chunk::{self, Blocks};
+use s3dlio_formats::riegeli::transpose::{DEFAULT_BUCKET_SIZE, decode, encode};
 use s3dlio_formats::riegeli::{Chunk, ChunkKind, Compression, Dialect, Records, decode_chunk};
 
 const COMPRESSIONS: [Compression; 4] = [
@@ -93,7 +93,11 @@ fn writes_the_reference_s_records_in_about_the_same_size() {
                 let ours = comes_back(&records, compression, DEFAULT_BUCKET_SIZE);
                 if compression.codec().byte() == chunk.data[0] && chunk.data.len() > 2000 {
                     let (ours, theirs) = (ours.data.len(), chunk.data.len());
-                    eprintln!("{:40} {compression:?} {ours} {theirs} {:.3}", entry["name"], ours as f64 / theirs as f64);
+                    eprintln!(
+                        "{:40} {compression:?} {ours} {theirs} {:.3}",
+                        entry["name"],
+                        ours as f64 / theirs as f64
+                    );
                 }
             }
         }
@@ -167,7 +171,11 @@ fn nesting_of_any_depth() {
     for level in 0..250 {
         submessages = proto::bytes(1, &submessages);
         groups = proto::group(2, &groups);
-        both = if level % 2 == 0 { proto::group(3, &both) } else { proto::bytes(4, &[both, proto::number(1, 300)].concat()) };
+        both = if level % 2 == 0 {
+            proto::group(3, &both)
+        } else {
+            proto::bytes(4, &[both, proto::number(1, 300)].concat())
+        };
         all.extend([submessages.clone(), groups.clone(), both.clone()]);
     }
     for compression in COMPRESSIONS {
@@ -186,10 +194,34 @@ fn hundred_thousand_empty_records() {
 #[test]
 fn almost_messages_come_back_unchanged() {
     let almost = [
-        "00", "07", "06", "0e05", "08", "880001", "088000", "08ffffffffffffffffff02", "08ffffffffffffffffff01",
-        "08ffffffffffffffffffff01", "0d010203", "0901020304050607", "0a05616263", "0a8000", "0a810061", "1b", "1c",
-        "1b24", "1b1c1c", "0a021b1c", "0a011b", "1b0a011c1c", "1b0a011b1c", "f8ffffff0f01", "f8ffffff1f01",
-        "0a0a0a080a060a040a020a00", "0a0a0a080a060a040a020a01", "0affffffff0f",
+        "00",
+        "07",
+        "06",
+        "0e05",
+        "08",
+        "880001",
+        "088000",
+        "08ffffffffffffffffff02",
+        "08ffffffffffffffffff01",
+        "08ffffffffffffffffffff01",
+        "0d010203",
+        "0901020304050607",
+        "0a05616263",
+        "0a8000",
+        "0a810061",
+        "1b",
+        "1c",
+        "1b24",
+        "1b1c1c",
+        "0a021b1c",
+        "0a011b",
+        "1b0a011c1c",
+        "1b0a011b1c",
+        "f8ffffff0f01",
+        "f8ffffff1f01",
+        "0a0a0a080a060a040a020a00",
+        "0a0a0a080a060a040a020a01",
+        "0affffffff0f",
     ];
     let all = records(almost.map(hex));
     for compression in COMPRESSIONS {
@@ -204,7 +236,8 @@ fn almost_messages_come_back_unchanged() {
 fn the_size_of_buckets_counts_only_where_values_are_compressed() {
     let all = records((0..2000_u32).map(|i| {
         let text = i.to_string().repeat(5);
-        [proto::number(1, u64::from(i) * 1000), proto::bytes(2, text.as_bytes()), proto::bytes(3, text.as_bytes())].concat()
+        [proto::number(1, u64::from(i) * 1000), proto::bytes(2, text.as_bytes()), proto::bytes(3, text.as_bytes())]
+            .concat()
     }));
     let size = |compression, bucket| comes_back(&all, compression, bucket).data.len();
     for bucket in [1, 256, 4096, u64::MAX] {

@@ -6,14 +6,17 @@
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use s3dlio_runtime::executor::BoxFuture;
 use s3dlio_runtime::fork::ForkLocal;
 use s3dlio_runtime::stats::{self, Counter};
 use s3dlio_store::local::{Mode, Reader};
 use s3dlio_store::observe::{self, Verb};
 use s3dlio_store::ops::{self, GetOptions};
 use s3dlio_store::registry::{self, Backend};
+use s3dlio_store::work::Step;
 use s3dlio_store::{Result, StoreError, Uri, Work};
 
 use crate::coalesce::{Group, groups};
@@ -142,17 +145,7 @@ impl Input {
         }
         self.connect()?;
         let input = self.clone();
-        Ok(Work::network(async move {
-            let mut results = vec![Bytes::new(); ranges.len()];
-            let fetched = ops::each(groups(&ranges, GAP, GROUP), IN_FLIGHT, |group| {
-                let input = input.clone();
-                async move { Ok((input.fetch(group.span.clone()).await?, group)) }
-            });
-            for (bytes, group) in fetched.await? {
-                share(&mut results, &bytes, &group, group.span.start);
-            }
-            Ok(results)
-        }))
+        Ok(Work::network(async move { input.fetch_many(ranges).await }))
     }
 
     /// The bytes of `range` of a local file, on this thread.
@@ -252,8 +245,27 @@ impl Input {
         result
     }
 
-    /// One request (several for a very long range); the store must have been opened.
-    async fn fetch(&self, range: Range<u64>) -> Result<Bytes> {
+    /// As [`read_many`](Self::read_many), inside of other work: the input must have been [connected](Self::connect). Of a
+    /// local file it waits for nothing.
+    pub(crate) async fn fetch_many(&self, ranges: Vec<Range<u64>>) -> Result<Vec<Bytes>> {
+        if self.is_local() {
+            return self.read_many_now(&ranges);
+        }
+        ranges.iter().try_for_each(|range| self.check(range).map(|_| ()))?;
+        let mut results = vec![Bytes::new(); ranges.len()];
+        let fetched = ops::each(groups(&ranges, GAP, GROUP), IN_FLIGHT, |group| {
+            let input = self.clone();
+            async move { Ok((input.fetch(group.span.clone()).await?, group)) }
+        });
+        for (bytes, group) in fetched.await? {
+            share(&mut results, &bytes, &group, group.span.start);
+        }
+        Ok(results)
+    }
+
+    /// As [`read`](Self::read), inside of other work: one request (several for a very long range), and the input must have
+    /// been [connected](Self::connect). Of a local file it waits for nothing.
+    pub(crate) async fn fetch(&self, range: Range<u64>) -> Result<Bytes> {
         let expected = range.end - range.start;
         if expected == 0 {
             return Ok(Bytes::new());
@@ -331,5 +343,39 @@ fn share(results: &mut [Bytes], bytes: &Bytes, group: &Group, start: u64) {
     let at = |offset: u64| usize::try_from(offset - start).unwrap_or(usize::MAX);
     for (number, range) in &group.members {
         results[*number] = bytes.slice(at(range.start)..at(range.end));
+    }
+}
+
+/// Work that waits for nothing where `local`, up to where it finds that it has to: that part then runs on the calling
+/// thread.
+pub(crate) fn work<T: Send + 'static>(
+    local: bool,
+    future: impl Future<Output = Result<T>> + Send + 'static,
+) -> Work<T> {
+    if local { Work::stepped(move || begin(future)) } else { Work::network(future) }
+}
+
+/// Work that goes on with `then` on the outcome of `first`.
+pub(crate) fn after<T, U, F>(first: Work<T>, then: impl FnOnce(T) -> F + Send + 'static) -> Work<U>
+where
+    T: Send + 'static,
+    U: Send + 'static,
+    F: Future<Output = Result<U>> + Send + 'static,
+{
+    match first {
+        Work::Network(first) => Work::network(async move { then(first.await?).await }),
+        Work::Here(job) => Work::stepped(move || match job()? {
+            Step::Done(value) => begin(then(value)),
+            Step::Later(rest) => Ok(Step::Later(Box::pin(async move { then(rest.await?).await }))),
+        }),
+    }
+}
+
+/// Polls a future once: all that a future needs that waits for nothing.
+fn begin<T: Send + 'static>(future: impl Future<Output = Result<T>> + Send + 'static) -> Result<Step<T>> {
+    let mut future: BoxFuture<Result<T>> = Box::pin(future);
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => result.map(Step::Done),
+        Poll::Pending => Ok(Step::Later(future)),
     }
 }

@@ -4,7 +4,9 @@
 //! [`input`] reads ranges of one version of an object, [`output`] writes an object that appears whole or not at all.
 //! There is one module for each format on top of these two.
 
+pub mod array_record;
 mod coalesce;
+mod decoding;
 pub mod error;
 pub mod input;
 pub mod output;

@@ -9,14 +9,12 @@ use std::str::FromStr;
 use super::error::OptionError;
 use super::writer::DEFAULT_GROUP_SIZE;
 use crate::riegeli::Compression;
+use crate::riegeli::transpose::DEFAULT_BUCKET_SIZE;
 
 type Result<T, E = OptionError> = std::result::Result<T, E>;
 
 /// Window of Zstandard where the options do not say, as a power of two.
 const ZSTD_WINDOW_LOG: u8 = 20;
-
-/// Bytes of values that a transposed chunk puts into a bucket where the options do not say.
-const BUCKET_SIZE: u64 = 256;
 
 /// How records are grouped and compressed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +42,7 @@ impl Default for WriterOptions {
             max_parallelism: None,
             saturation_delay_ms: 10,
             transpose: false,
-            transpose_bucket_size: BUCKET_SIZE,
+            transpose_bucket_size: DEFAULT_BUCKET_SIZE,
             compression: Compression::Zstd { level: 3, window_log: Some(ZSTD_WINDOW_LOG) },
             pad_to_block_boundary: false,
         }
@@ -194,7 +192,7 @@ impl WriterOptions {
             transpose: parsed.flag("transpose")?,
             transpose_bucket_size: parsed
                 .size("transpose_bucket_size", 1..=u64::MAX, "auto, or a size of at least 1, such as 4K")?
-                .unwrap_or(BUCKET_SIZE),
+                .unwrap_or(DEFAULT_BUCKET_SIZE),
             compression: compression(&parsed)?,
             pad_to_block_boundary: parsed.flag("pad_to_block_boundary")?,
         })

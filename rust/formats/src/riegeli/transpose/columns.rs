@@ -62,7 +62,8 @@ impl Columns {
     /// `None` where there are too many fields.
     #[inline]
     pub fn field(&mut self, parent: u32, before: u32, tag: u32) -> Option<u32> {
-        let guess = if before == NONE { self.fields[parent as usize].first } else { self.fields[before as usize].after };
+        let guess =
+            if before == NONE { self.fields[parent as usize].first } else { self.fields[before as usize].after };
         if let Some(field) = self.fields.get(guess as usize)
             && field.tag == tag
             && field.parent == parent

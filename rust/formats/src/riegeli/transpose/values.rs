@@ -1,8 +1,8 @@
 //! The values of the columns, each column in a buffer.
 
+use super::VARINT;
 use super::columns::{Columns, RAW, ROOT};
 use super::message::Op;
-use super::VARINT;
 use crate::varint;
 
 /// All buffers end to end, in the order of their numbers.
