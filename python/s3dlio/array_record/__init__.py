@@ -11,7 +11,6 @@ from __future__ import annotations
 from s3dlio.array_record import array_record_data_source, array_record_module
 from s3dlio.array_record.array_record_data_source import ArrayRecordDataSource, FileInstruction
 from s3dlio.array_record.array_record_module import ArrayRecordReader, ArrayRecordWriter
-from s3dlio.array_record.recovery import recover
 
 __all__ = [
     "ArrayRecordDataSource",
@@ -20,5 +19,4 @@ __all__ = [
     "FileInstruction",
     "array_record_data_source",
     "array_record_module",
-    "recover",
 ]

@@ -13,7 +13,6 @@ from s3dlio.array_record.instructions import (
     FileInstruction,
     FileInstructionLike,
     PathLikeOrFileInstruction,
-    Span,
     spans,
 )
 
@@ -51,11 +50,9 @@ class ArrayRecordDataSource:
         reader_options: Mapping[str, str] | None = None,
     ) -> None:
         options = "" if reader_options is None else ",".join(f"{key}:{value}" for key, value in reader_options.items())
-        self._open(spans(paths), options)
-
-    def _open(self, parts: Sequence[Span], options: str) -> None:
-        self._options = options
+        parts = spans(paths)
         self._names = [part.filename for part in parts]
+        self._options = options
         self._records = _s3dlio.ArrayRecordFiles([(part.filename, part.start, part.end) for part in parts], options)
 
     def __len__(self) -> int:
@@ -118,9 +115,9 @@ class ArrayRecordDataSource:
             names.update(name.encode())
         return f"{type(self).__name__}(hash_of_paths={names.hexdigest()})"
 
-    def __getstate__(self) -> tuple[str, list[tuple[str, int, int]]]:
-        return self._options, self._records.spans()
+    def __getstate__(self) -> tuple[list[str], str, list[tuple[str, int, int]]]:
+        return self._names, self._options, self._records.spans()
 
-    def __setstate__(self, state: tuple[str, list[tuple[str, int, int]]]) -> None:
-        options, parts = state
-        self._open([Span(*part) for part in parts], options)
+    def __setstate__(self, state: tuple[list[str], str, list[tuple[str, int, int]]]) -> None:
+        self._names, self._options, parts = state
+        self._records = _s3dlio.ArrayRecordFiles(parts, self._options)

@@ -54,7 +54,7 @@ class FileInstruction:
         Raises:
             NotFoundError, CorruptDataError, StoreError: The file cannot be opened.
         """
-        return _s3dlio.array_record_counts([_text(self.filename)])[0]
+        return len(_s3dlio.ArrayRecordFiles([(_text(self.filename), 0, None)], ""))
 
 
 @runtime_checkable
@@ -84,7 +84,7 @@ _SHARDS = re.compile(r"(?P<base>.*)@(?P<count>\d+|\*)", re.DOTALL)
 _WILDCARD = re.compile(r"[*?\[]")
 
 
-def spans(paths: PathLikeOrFileInstruction | Sequence[PathLikeOrFileInstruction]) -> list[Span]:
+def spans(paths: object) -> list[Span]:
     """Return what ``paths`` stand for, in their order.
 
     A text may be a path or URI; ``file[a:b]`` for records a to b - 1; a pattern with ``*``, ``?`` or ``[...]``, whose
@@ -95,12 +95,14 @@ def spans(paths: PathLikeOrFileInstruction | Sequence[PathLikeOrFileInstruction]
         ValueError: There is no path, or one of a wrong type.
         NotFoundError: A pattern without a match, or a shard that is not there.
     """
-    if isinstance(paths, str | PurePath) or not isinstance(paths, Sequence | Iterable):
-        paths = [paths]
-    elif not isinstance(paths, Sequence) or isinstance(paths, bytes | bytearray) or not paths:
+    if isinstance(paths, str) or not isinstance(paths, Iterable):
+        return _spans(paths)
+    # A set has no order, and a generator no second pass.
+    if not isinstance(paths, Sequence) or isinstance(paths, bytes | bytearray) or not paths:
         message = f"paths: found {paths!r}, expected a path, a file instruction, or a non-empty sequence of them"
         raise ConfigError(message)
-    return [span for path in paths for span in _spans(path)]
+    several: Sequence[object] = paths
+    return [span for path in several for span in _spans(path)]
 
 
 def _spans(path: object) -> list[Span]:
@@ -133,8 +135,8 @@ def _expanded(text: str) -> list[Span]:
 def _shards(text: str, base: str, count: str) -> list[str]:
     """Return the names of all shards, which have to be there."""
     pattern = re.compile(re.escape(base) + r"-(\d{5,})-of-(\d{5,})(?:\.[^/]*)?")
-    found = {}
-    totals = set()
+    found: dict[int, str] = {}
+    totals: set[int] = set()
     for name in _matches(f"{base}-*-of-*"):
         if (match := pattern.fullmatch(name)) and count in {"*", str(int(match[2]))}:
             found[int(match[1])] = name

@@ -19,6 +19,8 @@ pub enum Failure {
     Record(RecordError),
     /// Of a file's content; the URI it came from.
     Format(FormatError, String),
+    /// No record of an index that counts from the end: the index, of how many, and the object.
+    Index(i64, u64, String),
 }
 
 impl From<StoreError> for Failure {
@@ -87,6 +89,10 @@ fn describe(failure: &Failure) -> Told {
             let place = error.place();
             let told = Told::new(record_class(error), error.to_string(), Some(error.uri().to_owned()), place.record);
             Told { offset: place.offset, ..told }
+        }
+        Failure::Index(index, length, uri) => {
+            let message = format!("{uri}: record {index} was asked for, expected one of {length}");
+            Told::new("OutOfRangeError", message, Some(uri.clone()), None)
         }
         Failure::Format(error, uri) => {
             let class = format_class(error.is_unsupported());

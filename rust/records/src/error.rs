@@ -3,6 +3,7 @@
 use std::fmt;
 
 use s3dlio_formats::FormatError;
+use s3dlio_formats::array_record::OptionError;
 use s3dlio_store::{StoreError, Uri};
 
 /// A result of this crate.
@@ -31,7 +32,7 @@ pub enum RecordError {
     #[error("option `{option}`: found {found}, expected {expected}")]
     Config {
         /// The option, as users spell it.
-        option: &'static str,
+        option: String,
         /// Its value.
         found: String,
         /// What it may be.
@@ -77,10 +78,16 @@ impl fmt::Display for Place {
     }
 }
 
+impl From<OptionError> for RecordError {
+    fn from(OptionError { option, found, expected }: OptionError) -> Self {
+        Self::Config { option, found, expected }
+    }
+}
+
 impl RecordError {
     /// An option out of range.
-    pub fn config(option: &'static str, found: impl Into<String>, expected: impl Into<String>) -> Self {
-        Self::Config { option, found: found.into(), expected: expected.into() }
+    pub fn config(option: impl Into<String>, found: impl Into<String>, expected: impl Into<String>) -> Self {
+        Self::Config { option: option.into(), found: found.into(), expected: expected.into() }
     }
 
     /// Bytes that a format refuses; `place` says where they are, as far as it is known.

@@ -13,5 +13,5 @@ mod writer;
 
 pub use file::File;
 pub use files::{Files, Part};
-pub use reader::Reader;
+pub use reader::{Next, Reader};
 pub use writer::Writer;
