@@ -290,9 +290,10 @@ pub fn read_data(begin: u64, header: ChunkHeader, bytes: &Bytes, check: Check) -
 /// The data of a chunk that lies within `bytes`, copied only where block headers stand in between.
 fn gather(span: &Span<'_>, bytes: &Bytes, data_size: u64, content_end: u64) -> Bytes {
     let begin = span.begin;
-    // Where no block starts behind the first byte of the data, the data is the last bytes before the content's end.
+    // Where no block starts behind the first byte of the data, the data is the last bytes before the content's end. Those
+    // reach into a block header where one does.
     let start = content_end - data_size;
-    if data_size == 0 || start / BLOCK == (content_end - 1) / BLOCK && !block::is_boundary(start) {
+    if data_size == 0 || start / BLOCK == (content_end - 1) / BLOCK && start % BLOCK >= BLOCK_HEADER {
         return bytes.slice((start - begin) as usize..(content_end - begin) as usize);
     }
     let mut out = Vec::with_capacity(data_size as usize);

@@ -179,6 +179,9 @@ pub enum RiegeliError {
         /// What the compressor says.
         detail: String,
     },
+    /// The columns of a transposed chunk are damaged.
+    #[error("the transposed data is damaged: {0}")]
+    Transposed(#[from] super::transpose::Fault),
     /// The system refused the memory.
     #[error("no memory for {bytes} bytes")]
     NoMemory {

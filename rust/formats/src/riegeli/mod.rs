@@ -1,7 +1,7 @@
 //! Riegeli/records: the container under ArrayRecord and Disky files.
 //!
 //! From the bottom up: [`block`] headers interrupt the file every 64 KiB, a [`chunk`] carries a header, data and their
-//! hashes, and the data of a chunk is either [`simple`] (sizes and values) or transposed (protobuf messages split into
+//! hashes, and the data of a chunk is either [`simple`] (sizes and values) or [`transpose`]d (protobuf messages split into
 //! columns). [`decode_chunk`] makes [`Records`] of either. A [`Walker`] goes through the chunks of a file one after another
 //! and finds its way around damage.
 //!
@@ -76,6 +76,7 @@ pub fn decode_chunk(chunk: &Chunk, dialect: Dialect) -> Result<Records> {
     let header = &chunk.header;
     let records = match header.kind {
         ChunkKind::Simple => simple::decode(chunk, dialect),
+        ChunkKind::Transposed => transpose::decode(chunk),
         _ if header.num_records == 0 => Ok(Records::default()),
         kind => Err(RiegeliError::UnknownChunk { kind: kind.byte(), num_records: header.num_records }),
     };
