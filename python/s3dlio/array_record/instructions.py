@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias, cast, runtime_checkable
 
 from s3dlio import _s3dlio, storage
 from s3dlio.errors import ConfigError, NotFoundError
@@ -101,8 +101,7 @@ def spans(paths: object) -> list[Span]:
     if not isinstance(paths, Sequence) or isinstance(paths, bytes | bytearray) or not paths:
         message = f"paths: found {paths!r}, expected a path, a file instruction, or a non-empty sequence of them"
         raise ConfigError(message)
-    several: Sequence[object] = paths
-    return [span for path in several for span in _spans(path)]
+    return [span for path in cast("Sequence[object]", paths) for span in _spans(path)]
 
 
 def _spans(path: object) -> list[Span]:

@@ -8,6 +8,7 @@
 //! - [`npy`]: one array, as written by `numpy.save`.
 //! - [`npz`]: a ZIP archive of such arrays, as written by `numpy.savez` and `numpy.savez_compressed`.
 //! - [`tfrecord`]: records with checksums, as TensorFlow writes them.
+//! - [`disky`]: records in chunks, read from front to back.
 //! - [`riegeli`]: the container under ArrayRecord and Disky files.
 //! - [`varint`]: the numbers of variable length in it.
 //! - [`generate`]: content for benchmarks.
@@ -20,6 +21,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod array_record;
+pub mod disky;
 pub mod error;
 pub mod generate;
 pub mod npy;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use array_record::{chunks, crafted, digest, file, manifest, records};
 use proptest::prelude::*;
-use s3dlio_formats::riegeli::chunk::{self, Blocks};
+use s3dlio_formats::riegeli::chunk::{self, Check};
 use s3dlio_formats::riegeli::transpose::{DEFAULT_BUCKET_SIZE, decode, encode};
 use s3dlio_formats::riegeli::{Chunk, ChunkKind, Compression, Dialect, Records, decode_chunk};
 
@@ -27,7 +27,7 @@ fn written(records: &Records, compression: Compression, bucket_size: u64) -> Chu
     let encoded = encode(records.view(), compression, bucket_size).unwrap();
     let mut file = Vec::new();
     encoded.write(65536, &mut file).unwrap();
-    chunk::read(65536, &file.into(), Blocks::Check).unwrap()
+    chunk::read(65536, &file.into(), Check::All).unwrap()
 }
 
 #[track_caller]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use flate2::read::GzDecoder;
-use s3dlio_formats::riegeli::chunk::{self, Blocks};
+use s3dlio_formats::riegeli::chunk::{self, Check};
 use s3dlio_formats::riegeli::{Chunk, ChunkHeader, ChunkKind, Records};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -34,7 +34,7 @@ pub fn file(entry: &Value) -> Bytes {
 pub fn chunks(file: &Bytes) -> Vec<Chunk> {
     let (mut chunks, mut begin) = (Vec::new(), 0);
     while begin < file.len() as u64 {
-        let chunk = chunk::read(begin, &file.slice(begin as usize..), Blocks::Check).unwrap();
+        let chunk = chunk::read(begin, &file.slice(begin as usize..), Check::All).unwrap();
         begin = chunk.header.end(begin).unwrap();
         chunks.push(chunk);
     }
