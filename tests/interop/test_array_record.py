@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from array_record.python import array_record_module as reference
-
 from s3dlio.array_record import ArrayRecordDataSource, ArrayRecordReader, ArrayRecordWriter
+
 from tests.fixtures import golden
 
 OPTIONS = [
@@ -90,7 +90,8 @@ GRAIN = """
 
     def main():
         source = ArrayRecordDataSource(sys.argv[1])
-        data = grain.MapDataset.source(source).shuffle(seed=3).map(lambda record: int(record.split(b"-")[1].rstrip(b"|")))
+        data = grain.MapDataset.source(source).shuffle(seed=3)
+        data = data.map(lambda record: int(record.split(b"-")[1].rstrip(b"|")))
         assert sorted(data) == list(range(500))
         batches = data.batch(50).to_iter_dataset()
         assert sorted(int(x) for batch in batches for x in batch) == list(range(500))
