@@ -32,8 +32,7 @@ impl Places {
     /// More of them than one byte can tell apart make a tree with 64 branches, the rarest furthest from the root.
     pub fn new(arrivals: &[u64]) -> Self {
         let (root, mut blocks) = tree(arrivals);
-        let mut places =
-            Self { blocks: vec![0; blocks.len()], paths: vec![(0, 0); arrivals.len()], ..Self::default() };
+        let mut places = Self { blocks: vec![0; blocks.len()], paths: vec![(0, 0); arrivals.len()], ..Self::default() };
         let mut waiting = VecDeque::from([(None, root, Vec::new())]);
         while let Some((index, block, mut path)) = waiting.pop_front() {
             if let Some(index) = index {

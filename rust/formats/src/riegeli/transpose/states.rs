@@ -1,7 +1,10 @@
 //! The states of a transposed chunk's machine, as its header describes them.
 
 use super::fault::Fault;
-use super::{FIRST_TAG, FIXED32, FIXED64, GROUP_END, GROUP_START, INLINE, LEN, RAW, RECORD, SUBMESSAGE_END, SUBMESSAGE_START, VARINT};
+use super::{
+    FIRST_TAG, FIXED32, FIXED64, GROUP_END, GROUP_START, INLINE, LEN, RAW, RECORD, SUBMESSAGE_END, SUBMESSAGE_START,
+    VARINT,
+};
 use crate::riegeli::{Result, RiegeliError};
 use crate::varint::{self, VarintError};
 
@@ -159,7 +162,8 @@ fn from_tag(tag: u32, state: u32) -> Result<State> {
 fn read_subtypes(input: &mut &[u8], states: &mut [State]) -> Result<()> {
     // Only a varint is still a value without a size.
     for (index, state) in states.iter_mut().enumerate().filter(|(_, s)| s.kind == Kind::Value && s.value_len == 0) {
-        let (&subtype, rest) = input.split_first().ok_or(RiegeliError::Varint { part: "subtype", error: VarintError::Truncated })?;
+        let (&subtype, rest) =
+            input.split_first().ok_or(RiegeliError::Varint { part: "subtype", error: VarintError::Truncated })?;
         *input = rest;
         let shift = 8 * state.tag_len;
         match subtype {
