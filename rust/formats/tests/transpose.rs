@@ -4,12 +4,14 @@
 
 #[path = "common/array_record.rs"]
 mod array_record;
+mod fixtures;
 #[path = "common/proto.rs"]
 mod proto;
 
-use array_record::{chunks, crafted, digest, file, manifest, records};
+use array_record::{chunks, crafted, file, manifest, records};
+use fixtures::{digest, text, unhex};
 use proptest::prelude::*;
-use s3dlio_formats::riegeli::chunk::{self, Blocks};
+use s3dlio_formats::riegeli::chunk::{self, Check};
 use s3dlio_formats::riegeli::transpose::{DEFAULT_BUCKET_SIZE, decode, encode};
 use s3dlio_formats::riegeli::{Chunk, ChunkKind, Compression, Dialect, Records, decode_chunk};
 
@@ -25,7 +27,7 @@ fn written(records: &Records, compression: Compression, bucket_size: u64) -> Chu
     let encoded = encode(records.view(), compression, bucket_size).unwrap();
     let mut file = Vec::new();
     encoded.write(65536, &mut file).unwrap();
-    chunk::read(65536, &file.into(), Blocks::Check).unwrap()
+    chunk::read(65536, &file.into(), Check::All).unwrap()
 }
 
 #[track_caller]
@@ -36,9 +38,9 @@ fn comes_back(expected: &Records, compression: Compression, bucket_size: u64) ->
     chunk
 }
 
-fn hex(text: &str) -> Vec<u8> {
-    let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
-    digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+/// Bytes written as digits, with blanks between them.
+fn hex(digits: &str) -> Vec<u8> {
+    unhex(&digits.split_whitespace().collect::<String>())
 }
 
 fn decoded(num_records: u64, decoded_size: u64, data: &str) -> Vec<Vec<u8>> {
@@ -63,7 +65,7 @@ fn reads_the_smallest_chunk_without_messages() {
 fn reads_every_file_of_the_reference() {
     let mut transposed = 0;
     for entry in manifest("files") {
-        let name = entry["name"].as_str().unwrap();
+        let name = text(&entry["name"]);
         let mut all = Vec::new();
         let mut chunks = chunks(&file(&entry));
         // The last two that hold records are the index and the pointer to it.
@@ -74,7 +76,7 @@ fn reads_every_file_of_the_reference() {
         }
         transposed += chunks.iter().filter(|chunk| chunk.header.kind == ChunkKind::Transposed).count();
         let found = digest(all.iter().flat_map(Records::iter));
-        assert_eq!(found, entry["records_sha256"].as_str().unwrap(), "{name}");
+        assert_eq!(found, text(&entry["records_sha256"]), "{name}");
     }
     assert!(transposed > 200, "{transposed}");
 }

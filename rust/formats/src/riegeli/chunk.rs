@@ -87,13 +87,13 @@ pub struct Chunk {
     pub data: Bytes,
 }
 
-/// What to make of block headers inside a chunk.
+/// How much of what surrounds a chunk has to be sound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Blocks {
-    /// They must be sound and agree with the chunk.
-    Check,
-    /// They are skipped unseen: the hashes of the chunk guard it without them.
-    Ignore,
+pub enum Check {
+    /// Block headers must agree with the chunk, and a file must begin with a signature.
+    All,
+    /// The hashes of the chunk alone count: they guard it whatever the block headers say.
+    Hashes,
 }
 
 impl ChunkHeader {
@@ -169,15 +169,15 @@ impl ChunkHeader {
 struct Span<'a> {
     begin: u64,
     bytes: &'a [u8],
-    blocks: Blocks,
+    check: Check,
 }
 
 impl<'a> Span<'a> {
-    fn new(begin: u64, bytes: &'a [u8], blocks: Blocks) -> Result<Self> {
+    fn new(begin: u64, bytes: &'a [u8], check: Check) -> Result<Self> {
         if !block::is_legal(begin) {
             return Err(RiegeliError::IllegalBegin { begin });
         }
-        Ok(Self { begin, bytes, blocks })
+        Ok(Self { begin, bytes, check })
     }
 
     /// The bytes at positions `start..end` of the file.
@@ -215,7 +215,7 @@ impl<'a> Span<'a> {
             found,
             expected,
         })?;
-        if self.begin == 0 && !header.is_signature() {
+        if self.begin == 0 && self.check == Check::All && !header.is_signature() {
             return Err(RiegeliError::NotSignature { kind: header.kind.byte() });
         }
         Ok(header)
@@ -223,7 +223,7 @@ impl<'a> Span<'a> {
 
     /// Holds a block header against the chunk, as far as its end is known.
     fn check_block(&self, block: u64, end: Option<u64>) -> Result<()> {
-        if self.blocks == Blocks::Ignore {
+        if self.check == Check::Hashes {
             return Ok(());
         }
         let found =
@@ -257,17 +257,25 @@ impl<'a> Span<'a> {
 /// # Errors
 /// [`RiegeliError`], where the bytes are too few, where a hash is wrong or a block header disagrees, and where the file
 /// begins with something else than a signature.
-pub fn header(begin: u64, bytes: &[u8], blocks: Blocks) -> Result<ChunkHeader> {
-    Span::new(begin, bytes, blocks)?.header()
+pub fn header(begin: u64, bytes: &[u8], check: Check) -> Result<ChunkHeader> {
+    Span::new(begin, bytes, check)?.header()
 }
 
 /// The chunk at `begin`; `bytes` are those of the file from there on, as far as the end of its data or further.
 ///
 /// # Errors
 /// As [`header()`], and [`RiegeliError::DataHash`]. Nothing is allocated before the chunk is known to lie within `bytes`.
-pub fn read(begin: u64, bytes: &Bytes, blocks: Blocks) -> Result<Chunk> {
-    let span = Span::new(begin, bytes, blocks)?;
-    let header = span.header()?;
+#[inline]
+pub fn read(begin: u64, bytes: &Bytes, check: Check) -> Result<Chunk> {
+    read_data(begin, header(begin, bytes, check)?, bytes, check)
+}
+
+/// As [`read`], of a chunk whose header has been read before.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_data(begin: u64, header: ChunkHeader, bytes: &Bytes, check: Check) -> Result<Chunk> {
+    let span = Span::new(begin, bytes, check)?;
     let content_end = header.content_end(begin)?;
     span.at(begin, content_end)?;
     span.check_blocks(content_end, header.end(begin)?)?;
@@ -399,7 +407,7 @@ mod tests {
         assert_eq!(write_signature(&mut out), 64);
         assert_eq!(out, SIGNATURE);
         let mut same = Vec::new();
-        let header = header(0, &out, Blocks::Check).unwrap();
+        let header = header(0, &out, Check::All).unwrap();
         assert_eq!(write(0, &header, &[], &mut same), Ok(64));
         assert_eq!(same, SIGNATURE);
     }
@@ -431,20 +439,20 @@ mod tests {
                     assert_eq!(out.len() as u64, end - begin);
                     assert!(end - begin >= num_records);
                     let out = Bytes::from(out);
-                    for blocks in [Blocks::Check, Blocks::Ignore] {
-                        let chunk = read(begin, &out, blocks).unwrap();
+                    for check in [Check::All, Check::Hashes] {
+                        let chunk = read(begin, &out, check).unwrap();
                         assert_eq!((chunk.header, &chunk.data[..]), (header, &data[..len]));
                         let short = out.slice(..(header.content_end(begin).unwrap() - begin) as usize - 1);
-                        assert!(matches!(read(begin, &short, blocks), Err(RiegeliError::Truncated { .. })));
+                        assert!(matches!(read(begin, &short, check), Err(RiegeliError::Truncated { .. })));
                     }
                     let cuts = begin.next_multiple_of(BLOCK)..header.content_end(begin).unwrap();
                     for cut in cuts.step_by(BLOCK as usize) {
                         let mut wrong = out.to_vec();
                         wrong[(cut - begin) as usize + 17] ^= 1;
                         let wrong = Bytes::from(wrong);
-                        let error = read(begin, &wrong, Blocks::Check).unwrap_err();
+                        let error = read(begin, &wrong, Check::All).unwrap_err();
                         assert_eq!(error, RiegeliError::BlockHash { block: cut });
-                        assert_eq!(read(begin, &wrong, Blocks::Ignore).unwrap().data.len(), len);
+                        assert_eq!(read(begin, &wrong, Check::Hashes).unwrap().data.len(), len);
                     }
                 }
             }
@@ -458,7 +466,7 @@ mod tests {
             let mut out = Vec::new();
             write(begin, &header, &[&[1; 1000]], &mut out).unwrap();
             let out = Bytes::from(out);
-            let data = read(begin, &out, Blocks::Check).unwrap().data;
+            let data = read(begin, &out, Check::All).unwrap().data;
             assert!(out.as_ptr_range().contains(&data.as_ptr()), "{begin}");
         }
     }
@@ -468,7 +476,7 @@ mod tests {
         let header = ChunkHeader::of(ChunkKind::Simple, 1, 3, &[b"abc"]);
         let mut out = Vec::new();
         write(64, &header, &[b"abc"], &mut out).unwrap();
-        let at = |begin, bytes: &[u8]| read(begin, &Bytes::copy_from_slice(bytes), Blocks::Check);
+        let at = |begin, bytes: &[u8]| read(begin, &Bytes::copy_from_slice(bytes), Check::All);
         assert!(at(65, &out).is_ok());
         assert_eq!(at(65537, &out), Err(RiegeliError::IllegalBegin { begin: 65537 }));
         let mut wrong = out.clone();

@@ -2,7 +2,8 @@
 //!
 //! From the bottom up: [`block`] headers interrupt the file every 64 KiB, a [`chunk`] carries a header, data and their
 //! hashes, and the data of a chunk is either [`simple`] (sizes and values) or [`transpose`]d (protobuf messages split into
-//! columns). [`decode_chunk`] makes [`Records`] of either.
+//! columns). [`decode_chunk`] makes [`Records`] of either. A [`Walker`] goes through the chunks of a file one after another
+//! and finds its way around damage.
 //!
 //! Nothing here reads or writes a file: a reader is given the bytes of a chunk's file range and returns slices of them
 //! wherever no block header interrupts them, a writer appends bytes to a vector.
@@ -15,11 +16,14 @@ pub mod hash;
 pub mod records;
 pub mod simple;
 pub mod transpose;
+pub mod walk;
+mod window;
 
 pub use chunk::{Chunk, ChunkHeader, ChunkKind};
 pub use compression::{Codec, Compression};
 pub use error::RiegeliError;
 pub use records::{Group, Records, RecordsRef};
+pub use walk::{Damage, Need, OnDamage, Step, Walker};
 
 /// Bytes from one block header to the next.
 pub const BLOCK: u64 = 65536;

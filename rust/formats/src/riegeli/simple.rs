@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(encode(&records(list), compression, dialect).unwrap().write(64, &mut same), Ok(end));
         assert_eq!(out, same);
         assert_eq!(out.len() as u64, end - 64);
-        let chunk = chunk::read(64, &out.into(), chunk::Blocks::Check).unwrap();
+        let chunk = chunk::read(64, &out.into(), chunk::Check::All).unwrap();
         assert_eq!(chunk.header, header);
         let found = if compression == Compression::None { Dialect::Riegeli } else { dialect };
         assert_eq!(Dialect::of(&chunk), found);
