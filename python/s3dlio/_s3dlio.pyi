@@ -1,6 +1,7 @@
 """The Rust core. Programs use the modules of ``s3dlio``; only ``BytesView`` is public."""
 
 from collections.abc import Callable, Iterator, Sequence
+from os import PathLike
 from typing import Any, Generic, Self, SupportsIndex, TypeAlias, TypeVar, final, overload
 
 import numpy as np
@@ -329,6 +330,129 @@ def exists(uri: str) -> Operation[bool]: ...
 def delete(uri: str, recursive: bool) -> Operation[None]: ...
 def check(uri: str, write: bool) -> Operation[list[dict[str, Any]]]: ...
 def variables() -> tuple[list[str], list[str]]: ...
+
+@final
+class ArrayRecordWriter:
+    """Writes one ArrayRecord file, to any store.
+
+    The file appears under its name when :meth:`close` returns; until then, and when a ``with`` block ends in an
+    exception, there is nothing, or what was there before. Groups are compressed on several threads. The
+    object may be shared by threads; it belongs to the process that made it, and cannot be pickled.
+
+    Args:
+        path: Path or URI.
+        options: ``key:value`` separated by commas: ``group_size`` (65536 records, or as many as make 16 MiB in the
+            first group), ``max_parallelism`` (auto), ``saturation_delay_ms`` (10), one of ``uncompressed``,
+            ``brotli:0..11`` (6), ``zstd:-131072..22`` (the default, 3) and ``snappy``, ``window_log``, ``transpose``
+            (false), ``transpose_bucket_size`` (256), ``pad_to_block_boundary`` (false).
+        **kwargs: Taken and left alone, as in the ``array_record`` package.
+
+    Raises:
+        ValueError: An option that does not exist or has a value out of range; a text that is no path or URI.
+    """
+
+    def __new__(cls, path: str | bytes | PathLike[str], options: str = "", **kwargs: Any) -> Self: ...
+    def write(self, record: Buffer, /) -> None:
+        """Take a record; waits while the writer is ahead of its compressors or its store.
+
+        Raises:
+            StoreError: The writer is closed, or a write has failed; a ``RuntimeError``.
+            PermissionDeniedError, StoreTimeoutError: The store refused, or was silent.
+        """
+    def close(self) -> None:
+        """Write the index and make the file visible; nothing to do for a closed writer.
+
+        Raises:
+            StoreError, PermissionDeniedError, StoreTimeoutError: As :meth:`write`; there is no file then.
+        """
+    def ok(self) -> bool:
+        """Return whether records can be written."""
+    def is_open(self) -> bool:
+        """Return whether the writer has not been closed."""
+    def __enter__(self) -> Self: ...
+    def __exit__(self, kind: object, error: object, traceback: object, /) -> None: ...
+
+@final
+class ArrayRecordReader:
+    """Reads one ArrayRecord file, from any store, in order or at random.
+
+    A file that cannot be opened raises when it is first used; :meth:`ok` tells. The object may be shared by threads,
+    forked, and pickled: a pickle names the file and the next record.
+
+    Args:
+        path: Path or URI.
+        options: ``key:value`` separated by commas: ``readahead_buffer_size`` (``16MB``; sequential reading alone is
+            ahead of its caller), ``max_parallelism`` (auto; 0 for the calling thread alone), ``index_storage_option``
+            (``in_memory``), ``footer_prefetch_bytes`` (``1M``).
+        **kwargs: Taken and left alone, as in the ``array_record`` package.
+
+    Raises:
+        ValueError: An option that does not exist or has a value out of range; a text that is no path or URI.
+    """
+
+    def __new__(cls, path: str | bytes | PathLike[str], options: str = "", **kwargs: Any) -> Self: ...
+    def ok(self) -> bool:
+        """Return whether the file could be opened and has not been closed."""
+    def is_open(self) -> bool:
+        """Return whether the reader has not been closed."""
+    def close(self) -> None:
+        """Close the file.
+
+        Raises:
+            NotFoundError, CorruptDataError, StoreError: It could not be opened; told once.
+        """
+    def num_records(self) -> int:
+        """Return the number of records; 0 for a file that is not open."""
+    def record_index(self) -> int:
+        """Return the number of the record that is read next."""
+    def writer_options_string(self) -> str | None:
+        """Return the options that the file was written with, if it tells."""
+    def seek(self, index: int) -> None:
+        """Go on with another record; one behind the last, or a negative one, leads to the end."""
+    @overload
+    def read(self) -> bytes: ...
+    @overload
+    def read(self, indices: Any, /) -> list[bytes]: ...
+    @overload
+    def read(self, begin: int, end: int, /) -> list[bytes]:
+        """Return the next record, the records of a sequence of indices, or records ``begin`` to ``end - 1``.
+
+        The ends of a range count from the end of the file where they are negative.
+
+        Raises:
+            OutOfRangeError: There is no such record, or the range is empty; an ``IndexError``.
+            TypeError: Indices that are no sequence of integers.
+            CorruptDataError: The record's chunk is damaged.
+        """
+    def read_record(self) -> bytes | None:
+        """Return the next record, or ``None`` at the end.
+
+        Raises:
+            CorruptDataError: The record's chunk is damaged.
+        """
+    def read_all(self) -> list[bytes]:
+        """Return all records, whatever has been read before.
+
+        Raises:
+            CorruptDataError: A chunk is damaged.
+        """
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> bytes: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, kind: object, error: object, traceback: object, /) -> None: ...
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str], int]: ...
+    def __setstate__(self, position: int, /) -> None: ...
+
+@final
+class ArrayRecordFiles:
+    def __new__(cls, parts: Sequence[tuple[str, int, int | None]], options: str) -> Self: ...
+    def __len__(self) -> int: ...
+    def get(self, index: int) -> bytes: ...
+    def get_many(self, keys: Any) -> list[bytes]: ...
+    def close(self) -> None: ...
+    def spans(self) -> list[tuple[str, int, int]]: ...
+
 @overload
 def parse_npz(data: Buffer, uri: str, name: None = None) -> dict[str, NDArray[Any]]: ...
 @overload

@@ -4,6 +4,7 @@
 //! returns slices of them wherever the format allows. The same code therefore serves local files, remote objects,
 //! and property tests.
 //!
+//! - [`array_record`]: records with an index.
 //! - [`npy`]: one array, as written by `numpy.save`.
 //! - [`npz`]: a ZIP archive of such arrays, as written by `numpy.savez` and `numpy.savez_compressed`.
 //! - [`tfrecord`]: records with checksums, as TensorFlow writes them.
@@ -19,6 +20,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod array_record;
 pub mod disky;
 pub mod error;
 pub mod generate;

@@ -2,6 +2,7 @@
 //!
 //! Verbs return an [`operation::Operation`] that Python either waits for or awaits.
 
+mod array_record;
 mod arrays;
 mod buffer;
 mod bulk;
@@ -16,6 +17,7 @@ mod logging;
 mod objects;
 mod operation;
 mod oplog;
+mod paths;
 mod process;
 mod transfer;
 mod verbs;
@@ -34,6 +36,7 @@ fn _s3dlio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<objects::Objects>()?;
     module.add_class::<transfer::Transfer>()?;
     let first = [verbs::register, bulk::register, arrays::register, loader::register, process::register];
-    let then = [oplog::register, logging::register, check::register, cli::register, writer::register];
+    let then =
+        [array_record::register, oplog::register, logging::register, check::register, cli::register, writer::register];
     first.into_iter().chain(then).try_for_each(|register| register(module))
 }

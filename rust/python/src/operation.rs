@@ -61,19 +61,24 @@ impl Operation {
 impl Operation {
     /// Runs the operation to its end, with the interpreter released; Ctrl-C breaks it off.
     fn wait(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let outcome = match self.take()? {
-            Work::Here(job) => match py.detach(job) {
-                Ok(Step::Done(outcome)) => Ok(outcome),
-                Ok(Step::Later(rest)) => drive(py, rest, |_| Ok(()))?,
-                Err(error) => Err(error),
-            },
-            Work::Network(future) => drive(py, future, |_| Ok(()))?,
-        };
-        // The work has let go of what its caller lent; give it back before the caller reuses it.
-        buffer::release_returned(py);
-        logging::deliver(py)?;
-        outcome.map_err(Failure::from)??(py)
+        wait(py, self.take()?)?.map_err(Failure::from)??(py)
     }
+}
+
+/// Runs work to its end, with the interpreter released; Ctrl-C breaks it off.
+pub fn wait<T: Send>(py: Python<'_>, work: Work<T>) -> PyResult<Result<T, StoreError>> {
+    let outcome = match work {
+        Work::Here(job) => match py.detach(job) {
+            Ok(Step::Done(outcome)) => Ok(outcome),
+            Ok(Step::Later(rest)) => drive(py, rest, |_| Ok(()))?,
+            Err(error) => Err(error),
+        },
+        Work::Network(future) => drive(py, future, |_| Ok(()))?,
+    };
+    // The work has let go of what its caller lent; give it back before the caller reuses it.
+    buffer::release_returned(py);
+    logging::deliver(py)?;
+    Ok(outcome)
 }
 
 /// Drives a future to its end; between two slices signals are looked at and `meanwhile` runs, and an error of either

@@ -41,7 +41,7 @@ static CLIENTS: ForkLocal<Clients> = ForkLocal::new();
 pub fn open(uri: &Uri) -> Result<Backend> {
     match uri.scheme {
         Scheme::File => Ok(Backend::Local(Mode::Buffered)),
-        Scheme::Direct => Ok(Backend::Local(Mode::Direct { fallback: settings::direct_fallback() })),
+        Scheme::Direct => Ok(Backend::Local(Mode::Direct { fallback: settings::direct_fallback()? })),
         Scheme::Memory => memory(uri).map(Backend::Object),
         Scheme::S3 | Scheme::Gcs | Scheme::Azure => network(uri).map(Backend::Object),
     }

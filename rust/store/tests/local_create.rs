@@ -16,6 +16,10 @@ fn directory() -> TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }
 
+fn copy(from: &str, to: &str) -> Result<u64, StoreError> {
+    local::copy(from, to, &Create::Overwrite, &mut |_| Ok(()))
+}
+
 fn at(dir: &TempDir, name: &str) -> String {
     dir.path().join(name).to_str().unwrap().to_owned()
 }
@@ -139,21 +143,21 @@ fn a_copy_is_complete_and_has_the_rights_of_a_new_file() {
     let data = vec![7; 5_000_001];
     fs::write(&from, &data).unwrap();
     fs::set_permissions(&from, fs::Permissions::from_mode(0o400)).unwrap();
-    assert_eq!(local::copy(&from, &to).unwrap(), data.len() as u64);
+    assert_eq!(copy(&from, &to).unwrap(), data.len() as u64);
     assert_eq!(fs::read(&to).unwrap(), data);
     assert_ne!(fs::metadata(&to).unwrap().permissions().mode() & 0o200, 0, "a copy can be written");
     fs::write(at(&dir, "other"), b"short").unwrap();
-    assert_eq!(local::copy(&at(&dir, "other"), &to).unwrap(), 5);
-    assert_eq!(local::copy(&to, &to).unwrap(), 5);
+    assert_eq!(copy(&at(&dir, "other"), &to).unwrap(), 5);
+    assert_eq!(copy(&to, &to).unwrap(), 5);
     assert_eq!(fs::read(&to).unwrap(), b"short");
     let version = fs::read("/proc/version").unwrap();
-    assert_eq!(local::copy("/proc/version", &to).unwrap(), version.len() as u64);
+    assert_eq!(copy("/proc/version", &to).unwrap(), version.len() as u64);
     assert_eq!(fs::read(&to).unwrap(), version);
 
-    let error = local::copy(&at(&dir, "missing"), &to).unwrap_err();
+    let error = copy(&at(&dir, "missing"), &to).unwrap_err();
     assert!(matches!(&error, StoreError::NotFound { uri, .. } if uri.ends_with("/missing")), "{error:?}");
-    assert!(matches!(local::copy(&at(&dir, "a"), &to), Err(StoreError::Unsupported { .. })));
-    assert!(local::copy(&from, &at(&dir, "a")).is_err());
+    assert!(matches!(copy(&at(&dir, "a"), &to), Err(StoreError::Unsupported { .. })));
+    assert!(copy(&from, &at(&dir, "a")).is_err());
     assert_eq!(fs::read(&to).unwrap(), version);
     assert_eq!(left(&dir), ["a", "from", "other"].map(str::to_owned).into());
     assert_eq!(fs::read_dir(at(&dir, "a/b")).unwrap().count(), 1, "temporary files are left");

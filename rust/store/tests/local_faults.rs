@@ -98,7 +98,7 @@ fn a_full_disk_leaves_the_old_file_and_nothing_else() {
             assert!(error.to_string().contains("No space") && error.uri().ends_with("/file"), "{error}");
             assert!(local::write(&at(&dir, "new"), &vec![1; 3 << 20], mode, &Create::New).is_err());
             assert!(upload(&dir, mode, &[300_000, 300_000, 300_000, 300_000]).is_err());
-            assert!(local::copy("/proc/self/exe", &at(&dir, "copy")).is_err());
+            assert!(local::copy("/proc/self/exe", &at(&dir, "copy"), &Create::Overwrite, &mut |_| Ok(())).is_err());
             assert_eq!(names(&dir), ["file"]);
             assert_eq!(fs::read(at(&dir, "file")).unwrap(), b"old");
         }

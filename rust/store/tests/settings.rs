@@ -96,6 +96,20 @@ fn a_private_endpoint_without_credentials_is_refused_at_once() {
 }
 
 #[test]
+fn a_switch_says_yes_or_no() {
+    let private = ("AWS_ENDPOINT_URL", "http://10.255.255.1:9000");
+    for (word, anonymous) in [("on", true), ("YES", true), (" 1 ", true), ("off", false), ("0", false), ("No", false)] {
+        let _turn = environment(&[private, ("AWS_SKIP_SIGNATURE", word)]);
+        assert_eq!(registry::open(&bucket()).is_ok(), anonymous, "{word:?}");
+    }
+    let _turn = environment(&[private, ("AWS_SKIP_SIGNATURE", "ja")]);
+    let error = registry::open(&bucket()).unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, StoreError::Config { .. }) && text.contains("AWS_SKIP_SIGNATURE"), "{text}");
+    assert!(text.contains("\"ja\"") && text.contains("true"), "{text}");
+}
+
+#[test]
 fn the_bucket_stands_in_the_path_or_in_the_host() {
     let endpoint = ("AWS_ENDPOINT_URL", "https://storage.example.org:9021/");
     let host = "https://bucket.storage.example.org:9021";

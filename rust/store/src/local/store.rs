@@ -285,7 +285,7 @@ impl ObjectStore for LocalStore {
             CopyMode::Overwrite => Create::Overwrite,
             CopyMode::Create => Create::New,
         };
-        blocking(move || copy::copy_with(&from, &to, &create).map(|_| ()).map_err(failed)).await
+        blocking(move || copy::copy(&from, &to, &create, &mut |_| Ok(())).map(|_| ()).map_err(failed)).await
     }
 
     async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {

@@ -91,7 +91,8 @@ pub(super) fn account_of_environment() -> Option<String> {
     first_of(&ACCOUNT).map(|(_, account)| account).or_else(|| {
         let text = var("AZURE_STORAGE_CONNECTION_STRING");
         text.and_then(|text| ConnectionString::parse(&text).ok()?.account())
-            .or_else(|| flag("AZURE_STORAGE_USE_EMULATOR").then(|| EMULATOR_ACCOUNT.to_owned()))
+            // A word that is neither yes nor no is reported where the settings are resolved.
+            .or_else(|| flag("AZURE_STORAGE_USE_EMULATOR").unwrap_or(false).then(|| EMULATOR_ACCOUNT.to_owned()))
     })
 }
 
@@ -115,7 +116,7 @@ impl Azure {
             let expected = format!("AccountName={account}, the account of {uri}");
             return Err(config("AZURE_STORAGE_CONNECTION_STRING", &format!("AccountName={other}"), &expected));
         }
-        let emulator = flag("AZURE_STORAGE_USE_EMULATOR") || connection.development;
+        let emulator = flag("AZURE_STORAGE_USE_EMULATOR")? || connection.development;
         let (name, given) = match first_of(&ENDPOINT) {
             Some((name, url)) => (name, Some(url)),
             None if emulator => ("AZURITE_BLOB_STORAGE_URL", Some(emulator_url(&account))),
@@ -222,7 +223,7 @@ fn no_credentials(uri: &Uri) -> StoreError {
 /// The login that the environment names, the more special before the more general.
 fn login(connection: &ConnectionString, emulator: bool) -> Result<Option<AzureLogin>> {
     let secret = |names: &[&'static str]| first_of(names).map(|(_, value)| Secret(value));
-    if flag("AZURE_SKIP_SIGNATURE") {
+    if flag("AZURE_SKIP_SIGNATURE")? {
         return Ok(Some(AzureLogin::Anonymous));
     }
     if let Some(token) = secret(&["AZURE_STORAGE_TOKEN"]) {
@@ -245,7 +246,7 @@ fn application() -> Result<Option<AzureLogin>> {
     let file = first_of(&["AZURE_FEDERATED_TOKEN_FILE"]);
     let client_secret = first_of(&["AZURE_CLIENT_SECRET", "AZURE_STORAGE_CLIENT_SECRET"]);
     let Some((name, proof)) = file.clone().or(client_secret) else {
-        return Ok(flag("AZURE_USE_AZURE_CLI").then_some(AzureLogin::Cli));
+        return Ok(flag("AZURE_USE_AZURE_CLI")?.then_some(AzureLogin::Cli));
     };
     let needed = |names: &[&'static str]| {
         first_of(names).ok_or_else(|| config(names[0], "nothing", &format!("a value, because {name} is set")))

@@ -137,7 +137,7 @@ fn emulator(name: &'static str, text: &str) -> Result<String> {
 
 /// Credentials that someone named; a key made for an emulator also says where that is.
 fn explicit(endpoint_url: &mut Option<String>) -> Result<Option<GcsLogin>> {
-    if flag("GOOGLE_SKIP_SIGNATURE") {
+    if flag("GOOGLE_SKIP_SIGNATURE")? {
         return Ok(Some(GcsLogin::Anonymous));
     }
     let named = ["GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_PATH"];

@@ -92,9 +92,11 @@ impl Settings {
 
 /// Whether `direct://` reads and writes through the page cache where a file system refuses `O_DIRECT`, instead of
 /// raising; `S3DLIO_DIRECT_FALLBACK`, false.
-#[must_use]
-pub fn direct_fallback() -> bool {
-    FALLBACK.get().unwrap_or_else(|| flag("S3DLIO_DIRECT_FALLBACK"))
+///
+/// # Errors
+/// [`StoreError::Config`] for a variable that says neither yes nor no.
+pub fn direct_fallback() -> Result<bool> {
+    FALLBACK.get().map_or_else(|| flag("S3DLIO_DIRECT_FALLBACK"), Ok)
 }
 
 thread_local! {
@@ -150,8 +152,14 @@ pub(crate) fn first_of(names: &[&'static str]) -> Option<(&'static str, String)>
     names.iter().find_map(|&name| var(name).map(|value| (name, value)))
 }
 
-pub(crate) fn flag(name: &str) -> bool {
-    var(name).is_some_and(|value| matches!(value.to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "on"))
+/// A variable that says yes or no; unset means no.
+pub(crate) fn flag(name: &str) -> Result<bool> {
+    let Some(value) = var(name) else { return Ok(false) };
+    match value.trim().to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err(config(name, &value, "1, true, yes, on, or 0, false, no, off")),
+    }
 }
 
 pub(crate) fn config(option: &str, found: &str, expected: &str) -> StoreError {

@@ -263,7 +263,7 @@ fn profile_is_named() -> bool {
 
 /// The login that the environment names by itself.
 fn login_of_environment() -> Result<Option<AwsLogin>> {
-    if flag("AWS_SKIP_SIGNATURE") {
+    if flag("AWS_SKIP_SIGNATURE")? {
         return Ok(Some(AwsLogin::Anonymous));
     }
     if let Some(keys) = keys_of_environment() {
@@ -285,7 +285,7 @@ fn login_of_environment() -> Result<Option<AwsLogin>> {
 /// Without any other source the cloud's metadata service is asked; on a private endpoint, or where that service is
 /// switched off, this would be a long wait for nothing.
 fn last_resort(uri: &Uri, private: bool) -> Result<AwsLogin> {
-    if !private && !flag("AWS_EC2_METADATA_DISABLED") && var("AWS_ACCESS_KEY_ID").is_none() {
+    if !private && !flag("AWS_EC2_METADATA_DISABLED")? && var("AWS_ACCESS_KEY_ID").is_none() {
         return Ok(AwsLogin::Instance);
     }
     Err(StoreError::PermissionDenied {

@@ -7,7 +7,6 @@
 //! bounded by the memory budget, however many and however large the objects are.
 
 mod content;
-mod files;
 mod options;
 mod parts;
 mod patterns;

@@ -13,9 +13,9 @@ use super::options::{Options, Progress, Source, Summary};
 use super::parts::{Memory, Parts, joined};
 use super::place::Place;
 use super::plan::{Job, Origin, plan};
-use super::{files, present};
+use super::present;
 use crate::error::{Result, StoreError};
-use crate::local::Mode;
+use crate::local::{self, Create, Mode};
 use crate::observe::{self, Verb};
 use crate::registry::Backend;
 use crate::work::{Work, on_pool};
@@ -136,7 +136,15 @@ impl Copier {
         let writing = observe::begin(Verb::Put, &self.dest.uri.with_key(&job.target));
         let (from, to) = (job.key.clone(), job.target.clone());
         let (stop, progress) = (Arc::clone(&self.stop), Arc::clone(&self.progress));
-        let copied = on_pool(move || files::copy(&from, &to, &stop, &progress)).await;
+        let copied = on_pool(move || {
+            // A file whose turn comes when nobody waits any more.
+            going_on(&stop, &to)?;
+            local::copy(&from, &to, &Create::Overwrite, &mut |step| {
+                progress.moved(step);
+                going_on(&stop, &to)
+            })
+        })
+        .await;
         let bytes = *copied.as_ref().unwrap_or(&0);
         stats::add(Counter::GetRequests, 1);
         stats::add(Counter::GetBytes, bytes);
@@ -157,4 +165,11 @@ impl Copier {
         self.progress.moved(bytes);
         Ok(bytes)
     }
+}
+
+fn going_on(stop: &AtomicBool, to: &str) -> Result<()> {
+    if stop.load(Ordering::Relaxed) {
+        return Err(StoreError::Store { uri: format!("file://{to}"), detail: "the transfer was given up".into() });
+    }
+    Ok(())
 }

@@ -1,0 +1,123 @@
+"""Many ArrayRecord files as one sequence of records."""
+
+from __future__ import annotations
+
+import hashlib
+import operator
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self, SupportsIndex, overload
+
+from s3dlio import _s3dlio
+from s3dlio.array_record.instructions import (
+    FileInstruction,
+    FileInstructionLike,
+    PathLikeOrFileInstruction,
+    spans,
+)
+
+__all__ = ["ArrayRecordDataSource", "FileInstruction", "FileInstructionLike", "PathLikeOrFileInstruction"]
+
+# Records that iteration asks for at a time: one crossing into Rust for so many, and few enough not to pile up.
+_STRIDE = 256
+
+
+class ArrayRecordDataSource:
+    """The records of one or more ArrayRecord files, in the order of the files, as a sequence of ``bytes``.
+
+    Any record is found in constant time, and records that are asked for together are read together: neighbours by one
+    read, each chunk once. The object may be shared by threads, forked and pickled; a pickle holds the names and the
+    numbers of records, so that a worker opens only the files it reads.
+
+    Args:
+        paths: A path or URI, a :class:`FileInstruction` (or any object with ``filename``, ``skip`` and ``take``), or a
+            non-empty sequence of them. A text may also be ``file[a:b]`` for records a to b - 1, a pattern
+            (``data/*.array_record``) or ``base@*`` for all shards ``base-00000-of-00008`` and so on. Files without a
+            range are opened, several at a time, to learn their numbers of records; others when they are first read.
+        reader_options: Options of :class:`~s3dlio.array_record.ArrayRecordReader`, as texts by name:
+            ``readahead_buffer_size``, ``max_parallelism``, ``index_storage_option``, ``footer_prefetch_bytes``.
+
+    Raises:
+        ValueError: There is no path, one of a wrong type, or an option that does not exist.
+        NotFoundError: A file is not there, or a pattern has no match.
+        CorruptDataError: A file is damaged or no ArrayRecord file.
+        PermissionDeniedError, StoreTimeoutError, StoreError: A store refused, was silent, or failed.
+    """
+
+    def __init__(
+        self,
+        paths: PathLikeOrFileInstruction | Sequence[PathLikeOrFileInstruction],
+        reader_options: Mapping[str, str] | None = None,
+    ) -> None:
+        options = "" if reader_options is None else ",".join(f"{key}:{value}" for key, value in reader_options.items())
+        parts = spans(paths)
+        self._names = [part.filename for part in parts]
+        self._options = options
+        self._records = _s3dlio.ArrayRecordFiles([(part.filename, part.start, part.end) for part in parts], options)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @overload
+    def __getitem__(self, record_key: SupportsIndex) -> bytes: ...
+    @overload
+    def __getitem__(self, record_key: slice | Sequence[SupportsIndex]) -> list[bytes]: ...
+    def __getitem__(self, record_key: SupportsIndex | slice | Sequence[SupportsIndex]) -> bytes | list[bytes]:
+        """Return the record of an index, which may count from the end, or a list of records.
+
+        Raises:
+            RecordIndexError: There is no such record; a ``ValueError`` and an ``IndexError``.
+            TypeError: The key is no integer, slice or sequence of integers.
+            CorruptDataError: The record's chunk is damaged.
+        """
+        try:
+            index = operator.index(record_key)  # type: ignore[arg-type]
+        except TypeError:
+            return self._several(record_key)
+        return self._records.get(index)
+
+    def _several(self, keys: Any) -> list[bytes]:
+        if isinstance(keys, slice):
+            return self._records.get_many(range(*keys.indices(len(self))))
+        if isinstance(keys, str | bytes) or not hasattr(keys, "__len__"):
+            message = f"record keys: found {keys!r}, expected an integer, a slice or a sequence of integers"
+            raise TypeError(message)
+        return self._records.get_many(keys)
+
+    def __getitems__(self, record_keys: Sequence[SupportsIndex]) -> list[bytes]:
+        """Return the records of several indices, in their order; each may be repeated.
+
+        Raises:
+            RecordIndexError, CorruptDataError: As ``__getitem__``.
+        """
+        return self._records.get_many(record_keys)
+
+    def __iter__(self) -> Iterator[bytes]:
+        count = len(self)
+        for start in range(0, count, _STRIDE):
+            yield from self._records.get_many(range(start, min(start + _STRIDE, count)))
+
+    def close(self) -> None:
+        """Close the files; they are opened again when they are read."""
+        self._records.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        names = hashlib.sha1(usedforsecurity=False)
+        for name in self._names:
+            names.update(name.encode())
+        return f"{type(self).__name__}(hash_of_paths={names.hexdigest()})"
+
+    def __getstate__(self) -> tuple[list[str], str, list[tuple[str, int, int]]]:
+        return self._names, self._options, self._records.spans()
+
+    def __setstate__(self, state: tuple[list[str], str, list[tuple[str, int, int]]]) -> None:
+        self._names, self._options, parts = state
+        self._records = _s3dlio.ArrayRecordFiles(parts, self._options)

@@ -1,0 +1,270 @@
+//! Reading one file from front to back, ahead of its caller.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use s3dlio_formats::riegeli::Records;
+use s3dlio_runtime::fork::ForkLocal;
+use s3dlio_store::{StoreError, Work};
+use tokio::sync::Mutex;
+
+use super::File;
+use crate::decoding::{self, Decoding};
+use crate::error::{RecordError, Result};
+use crate::input::work;
+
+/// Bytes of a window of a local file: large beside a system call and a hand-over between threads, small enough to stay in
+/// the processor's cache until it is decoded.
+const LOCAL_WINDOW: u64 = 512 << 10;
+
+/// The same of a network store, where a request should bring more than it costs.
+const WINDOW: u64 = 4 << 20;
+
+/// Reads the records of a file one after another.
+///
+/// Windows of neighbouring chunks are read and decoded on other threads before they are asked for:
+/// [`readahead`](s3dlio_formats::array_record::ReaderOptions::readahead) bytes ahead at most. Clones are the same reader.
+/// In a forked child it goes on from where it was.
+#[derive(Debug, Clone)]
+pub struct Reader(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    file: File,
+    /// The next record.
+    position: AtomicU64,
+    ahead: ForkLocal<Mutex<Ahead>>,
+}
+
+/// What has been read beyond the position.
+#[derive(Debug, Default)]
+struct Ahead {
+    /// Decoded chunks, the first of which holds the record `first`, as its first one.
+    ready: VecDeque<Records>,
+    first: u64,
+    windows: VecDeque<Window>,
+}
+
+/// Neighbouring chunks on their way.
+#[derive(Debug)]
+struct Window {
+    chunks: Range<u64>,
+    bytes: u64,
+    read: Decoding<Chunks>,
+}
+
+/// Decoded chunks, and why the next one could not be.
+#[derive(Debug)]
+struct Chunks {
+    decoded: VecDeque<Records>,
+    error: Option<RecordError>,
+}
+
+/// What [`Reader::next_with`] found.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next<T> {
+    /// A record.
+    Record(T),
+    /// There are no more.
+    End,
+    /// The next record has to be waited for: [`Reader::fill`].
+    Wait,
+}
+
+impl Reader {
+    /// Begins at the first record.
+    #[must_use]
+    pub fn new(file: File) -> Self {
+        Self(Arc::new(Inner { file, position: AtomicU64::new(0), ahead: ForkLocal::new() }))
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn file(&self) -> &File {
+        &self.0.file
+    }
+
+    /// The number of the next record.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.0.position.load(Ordering::Acquire)
+    }
+
+    /// Goes on with record `index`, or at the end if there are fewer.
+    pub fn seek(&self, index: u64) {
+        self.0.position.store(index.min(self.file().len()), Ordering::Release);
+    }
+
+    fn ahead(&self) -> &Mutex<Ahead> {
+        self.0.ahead.get_or_init(Mutex::default)
+    }
+
+    /// Passes the next record to `take`, if it is there, and moves on.
+    pub fn next_with<T>(&self, take: impl FnOnce(&[u8]) -> T) -> Next<T> {
+        let position = self.position();
+        if position >= self.file().len() {
+            return Next::End;
+        }
+        // Another thread is at it: wait for one's turn elsewhere.
+        let Ok(mut ahead) = self.ahead().try_lock() else { return Next::Wait };
+        let Some((records, number)) = ahead.find(position) else { return Next::Wait };
+        let range = records.range(number).unwrap_or_default();
+        let taken = take(&records.data()[range]);
+        self.0.position.store(position + 1, Ordering::Release);
+        Next::Record(taken)
+    }
+
+    /// Waits until the next record is there.
+    ///
+    /// # Errors
+    /// From the work: a damaged chunk, and what else the store says. The position stays: reading again fails again,
+    /// [`seek`](Self::seek) leads past it.
+    pub fn fill(&self) -> s3dlio_store::Result<Work<Result<()>>> {
+        self.file().connect()?;
+        let reader = self.clone();
+        Ok(work(self.file().uri().scheme.is_local(), async move { Ok(reader.filled().await) }))
+    }
+
+    async fn filled(&self) -> Result<()> {
+        let mut ahead = self.ahead().lock().await;
+        let position = self.position();
+        let Some(location) = self.file().index().locate(position) else { return Ok(()) };
+        if ahead.find(position).is_some() {
+            return Ok(());
+        }
+        ahead.ready.clear();
+        // After a jump, and where a wait was given up, the windows do not go on from here.
+        if ahead.windows.front().is_some_and(|window| window.chunks.start != location.chunk) {
+            ahead.windows.clear();
+        }
+        let next = ahead.windows.back().map_or(location.chunk, |window| window.chunks.end);
+        self.schedule(&mut ahead, next);
+        let Some(window) = ahead.windows.pop_front() else { return Ok(()) };
+        let first = self.file().index().records(window.chunks.start).start;
+        let read = window.read.wait().await?;
+        ahead.first = first;
+        ahead.ready = read.decoded;
+        if ahead.find(position).is_none()
+            && let Some(error) = read.error
+        {
+            ahead.windows.clear();
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Begins windows from chunk `next` on, as far as may be read ahead; one at least.
+    fn schedule(&self, ahead: &mut Ahead, mut next: u64) {
+        let options = self.file().options();
+        let local = self.file().input().is_local();
+        let size = if local { LOCAL_WINDOW } else { WINDOW }.min(options.readahead);
+        let threads = self.file().threads();
+        // One more than there are threads, so that none is idle while a window is handed over.
+        let most = if options.readahead == 0 || threads == 0 { 1 } else { threads + 1 };
+        let mut bytes: u64 = ahead.windows.iter().map(|window| window.bytes).sum();
+        while ahead.windows.len() < most && next < self.file().index().num_chunks() {
+            let window = self.window(next, size);
+            bytes += window.bytes;
+            if !ahead.windows.is_empty() && bytes > options.readahead {
+                break;
+            }
+            next = window.chunks.end;
+            let read = self.read(window.chunks.clone(), local, threads == 0);
+            ahead.windows.push_back(Window { chunks: window.chunks, bytes: window.bytes, read });
+        }
+    }
+
+    /// Chunks from `first` on that together take about `size` bytes, in the file or decoded.
+    fn window(&self, first: u64, size: u64) -> Planned {
+        let index = self.file().index();
+        let (mut end, mut bytes) = (first, 0);
+        while end < index.num_chunks() {
+            let range = index.range(end);
+            let chunk = (range.end - range.start).max(index.decoded_size(end).unwrap_or(0));
+            if end > first && bytes + chunk > size {
+                break;
+            }
+            bytes += chunk;
+            end += 1;
+        }
+        Planned { chunks: first..end, bytes }
+    }
+
+    fn read(&self, chunks: Range<u64>, local: bool, here: bool) -> Decoding<Chunks> {
+        let file = self.file().clone();
+        if here && local {
+            return Decoding::done(file.read_window_now(chunks));
+        }
+        if local {
+            return decoding::spawn(move || file.read_window_now(chunks));
+        }
+        decoding::fetch(async move {
+            match file.input().fetch(file.window_range(&chunks)).await {
+                Ok(bytes) => decoding::spawn(move || file.decode_window(chunks, &bytes)).wait().await,
+                Err(error) => Ok(Chunks::failed(error)),
+            }
+        })
+    }
+}
+
+impl File {
+    /// Bytes of the file that neighbouring chunks take.
+    fn window_range(&self, chunks: &Range<u64>) -> Range<u64> {
+        let index = self.index();
+        index.range(chunks.start).start..index.range(chunks.end - 1).end
+    }
+
+    fn read_window_now(&self, chunks: Range<u64>) -> Chunks {
+        match self.input().read_now(self.window_range(&chunks)) {
+            Ok(bytes) => self.decode_window(chunks, &bytes),
+            Err(error) => Chunks::failed(error),
+        }
+    }
+
+    /// Decodes neighbouring chunks up to the first that is damaged.
+    fn decode_window(&self, chunks: Range<u64>, bytes: &Bytes) -> Chunks {
+        let base = self.index().range(chunks.start).start;
+        let mut decoded = VecDeque::with_capacity((chunks.end - chunks.start) as usize);
+        for chunk in chunks {
+            let range = self.index().range(chunk);
+            match self.decode(chunk, &bytes.slice((range.start - base) as usize..(range.end - base) as usize)) {
+                Ok(records) => decoded.push_back(records),
+                Err(error) => return Chunks { decoded, error: Some(error) },
+            }
+        }
+        Chunks { decoded, error: None }
+    }
+}
+
+impl Chunks {
+    fn failed(error: StoreError) -> Self {
+        Self { decoded: VecDeque::new(), error: Some(error.into()) }
+    }
+}
+
+struct Planned {
+    chunks: Range<u64>,
+    bytes: u64,
+}
+
+impl Ahead {
+    /// The chunk that holds a record, and the number of the record in it. Chunks before it are dropped.
+    fn find(&mut self, position: u64) -> Option<(&Records, usize)> {
+        if position < self.first {
+            return None;
+        }
+        loop {
+            let length = self.ready.front()?.len() as u64;
+            if position - self.first < length {
+                break;
+            }
+            self.ready.pop_front();
+            self.first += length;
+        }
+        let number = (position - self.first) as usize;
+        self.ready.front().map(|records| (records, number))
+    }
+}
