@@ -194,6 +194,9 @@ pub enum FormatError {
         /// CRC-32 in the archive.
         expected: u32,
     },
+    /// What is wrong with a TFRecord file, its index, or an example in it.
+    #[error(transparent)]
+    TfRecord(#[from] crate::tfrecord::TfRecordError),
     /// What is wrong with one member of an NPZ archive.
     #[error("NPZ member {member:?}: {error}")]
     Member {
@@ -215,6 +218,7 @@ impl FormatError {
             | Self::Method { .. }
             | Self::OverLimit { .. }
             | Self::NoMemory { .. } => true,
+            Self::TfRecord(error) => error.is_unsupported(),
             Self::Member { error, .. } => error.is_unsupported(),
             _ => false,
         }
