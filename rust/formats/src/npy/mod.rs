@@ -4,6 +4,7 @@
 //! differ only in the width of that length and in the header's encoding.
 
 mod descr;
+mod encode;
 mod literal;
 
 use std::borrow::Cow;
@@ -12,6 +13,8 @@ use bytes::Bytes;
 
 use crate::error::{FormatError, Result, excerpt};
 use literal::Literal;
+
+pub use encode::encode_header;
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 
