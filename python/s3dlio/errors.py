@@ -14,6 +14,7 @@ __all__ = [
     "ForkedProcessError",
     "InvalidUriError",
     "NotFoundError",
+    "OutOfRangeError",
     "PermissionDeniedError",
     "PreconditionError",
     "S3dlioError",
@@ -45,6 +46,10 @@ class S3dlioError(RuntimeError):
 
 class NotFoundError(S3dlioError, FileNotFoundError):
     """No such object, bucket, file, or an empty data set."""
+
+
+class OutOfRangeError(S3dlioError, IndexError, ValueError):
+    """There is no record of this number; the message tells how many there are."""
 
 
 class AlreadyExistsError(S3dlioError, FileExistsError):

@@ -16,9 +16,12 @@ INTERNAL = {
     "s3dlio-formats": set(),
     "s3dlio-runtime": set(),
     "s3dlio-store": {"s3dlio-runtime"},
-    "s3dlio-loader": {"s3dlio-formats", "s3dlio-runtime", "s3dlio-store"},
-    "s3dlio-cli": {"s3dlio-formats", "s3dlio-runtime", "s3dlio-store"},
-    "s3dlio-python": {"s3dlio-formats", "s3dlio-runtime", "s3dlio-store", "s3dlio-loader", "s3dlio-cli"},
+    "s3dlio-records": {"s3dlio-formats", "s3dlio-runtime", "s3dlio-store"},
+    "s3dlio-loader": {"s3dlio-formats", "s3dlio-runtime", "s3dlio-store", "s3dlio-records"},
+    "s3dlio-cli": {"s3dlio-formats", "s3dlio-runtime", "s3dlio-store", "s3dlio-records"},
+    "s3dlio-python": {
+        *("s3dlio-formats", "s3dlio-runtime", "s3dlio-store", "s3dlio-records", "s3dlio-loader", "s3dlio-cli"),
+    },
     "s3dlio-testkit": {"s3dlio-formats", "s3dlio-runtime", "s3dlio-store"},
 }
 DEV_ONLY = {"s3dlio-testkit"}
@@ -28,6 +31,7 @@ NEVER = {
     "s3dlio-formats": {"tokio", "object_store", "futures", "rustix", "libc", "tch"},
     "s3dlio-runtime": {"object_store", "tch"},
     "s3dlio-store": {"npyz", "zip", "prost", "tch"},
+    "s3dlio-records": {"object_store", "rustix", "tch"},
     "s3dlio-loader": {"object_store", "tch"},
     "s3dlio-cli": {"object_store", "npyz", "zip", "tch"},
     "s3dlio-python": {"object_store", "npyz", "zip", "tch"},
@@ -124,6 +128,7 @@ def test_formats_touch_no_operating_system() -> None:
         ("s3dlio-runtime", ("pyo3", "normal")),
         ("s3dlio-store", ("s3dlio-formats", "normal")),
         ("s3dlio-store", ("s3dlio-loader", "build")),
+        ("s3dlio-records", ("s3dlio-loader", "normal")),
         ("s3dlio-loader", ("numpy", "dev")),
         ("s3dlio-loader", ("s3dlio-testkit", "normal")),
         ("s3dlio-python", ("tch", "normal")),

@@ -16,6 +16,7 @@ BASES = {
     "ForkedProcessError": (),
     "InvalidUriError": (ValueError,),
     "NotFoundError": (FileNotFoundError,),
+    "OutOfRangeError": (IndexError, ValueError),
     "PermissionDeniedError": (PermissionError,),
     "PreconditionError": (),
     "S3dlioError": (RuntimeError,),

@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use s3dlio_formats::error::FormatError;
 use s3dlio_loader::LoaderError;
+use s3dlio_records::RecordError;
 use s3dlio_store::StoreError;
 
 /// An error of any crate, on its way to Python.
@@ -14,6 +15,8 @@ pub enum Failure {
     Store(StoreError),
     /// Of the loader.
     Loader(LoaderError),
+    /// Of a record file.
+    Record(RecordError),
     /// Of a file's content; the URI it came from.
     Format(FormatError, String),
 }
@@ -33,6 +36,15 @@ impl From<LoaderError> for Failure {
     }
 }
 
+impl From<RecordError> for Failure {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::Store(error) => Self::Store(error),
+            error => Self::Record(error),
+        }
+    }
+}
+
 impl From<Failure> for PyErr {
     fn from(failure: Failure) -> Self {
         Python::attach(|py| build(py, &failure).unwrap_or_else(|broken| broken))
@@ -40,26 +52,56 @@ impl From<Failure> for PyErr {
 }
 
 fn build(py: Python<'_>, failure: &Failure) -> PyResult<PyErr> {
-    let (class, message, uri, record) = describe(failure);
+    let told = describe(failure);
     let fields = PyDict::new(py);
-    fields.set_item("uri", uri)?;
-    fields.set_item("record", record)?;
-    let class = py.import("s3dlio.errors")?.getattr(class)?;
-    Ok(PyErr::from_value(class.call((message,), Some(&fields))?))
+    fields.set_item("uri", told.uri.filter(|uri| !uri.is_empty()))?;
+    fields.set_item("offset", told.offset)?;
+    fields.set_item("record", told.record)?;
+    let class = py.import("s3dlio.errors")?.getattr(told.class)?;
+    Ok(PyErr::from_value(class.call((told.message,), Some(&fields))?))
 }
 
-/// Class name, message, URI and record of a failure.
-fn describe(failure: &Failure) -> (&'static str, String, Option<String>, Option<u64>) {
+/// What Python is told of a failure.
+struct Told {
+    class: &'static str,
+    message: String,
+    uri: Option<String>,
+    offset: Option<u64>,
+    record: Option<u64>,
+}
+
+impl Told {
+    fn new(class: &'static str, message: String, uri: Option<String>, record: Option<u64>) -> Self {
+        Self { class, message, uri, offset: None, record }
+    }
+}
+
+fn describe(failure: &Failure) -> Told {
     match failure {
-        Failure::Store(error) => {
-            let uri = Some(error.uri().to_owned()).filter(|uri| !uri.is_empty());
-            (store_class(error), error.to_string(), uri, None)
+        Failure::Store(error) => Told::new(store_class(error), error.to_string(), Some(error.uri().to_owned()), None),
+        Failure::Loader(error) => {
+            let (class, message, uri, record) = loader_class(error);
+            Told::new(class, message, uri, record)
         }
-        Failure::Loader(error) => loader_class(error),
+        Failure::Record(error) => {
+            let place = error.place();
+            let told = Told::new(record_class(error), error.to_string(), Some(error.uri().to_owned()), place.record);
+            Told { offset: place.offset, ..told }
+        }
         Failure::Format(error, uri) => {
             let class = format_class(error.is_unsupported());
-            (class, format!("{uri}: {error}"), Some(uri.clone()), None)
+            Told::new(class, format!("{uri}: {error}"), Some(uri.clone()), None)
         }
+    }
+}
+
+fn record_class(error: &RecordError) -> &'static str {
+    match error {
+        RecordError::Store(error) => store_class(error),
+        RecordError::Format { source, .. } => format_class(source.is_unsupported()),
+        RecordError::Config { .. } => "ConfigError",
+        RecordError::OutOfRange { .. } => "OutOfRangeError",
+        RecordError::Closed { .. } => "StoreError",
     }
 }
 

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use rustix::buffer::spare_capacity;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use s3dlio_runtime::pool;
@@ -153,7 +152,10 @@ impl<'a> Reader<'a> {
     }
 
     /// Fills `memory` from `offset`, cut at the end of the file; how many bytes that were.
-    pub(super) fn read_into(&self, offset: u64, memory: &mut [u8]) -> Result<usize> {
+    ///
+    /// # Errors
+    /// As [`read`].
+    pub fn read_into(&self, offset: u64, memory: &mut [u8]) -> Result<usize> {
         if self.size == 0 && self.direct.is_none() {
             let bytes = self.read_unsized(offset, Some(memory.len() as u64))?;
             memory[..bytes.len()].copy_from_slice(&bytes);
@@ -240,22 +242,23 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn append(&self, offset: u64, want: usize, bytes: &mut Vec<u8>) -> Result<()> {
+    /// Appends `want` bytes from `offset` to `bytes`; all of them or none.
+    ///
+    /// # Errors
+    /// As [`read`]; [`StoreError::Length`] for a range that passes the end.
+    pub fn append(&self, offset: u64, want: usize, bytes: &mut Vec<u8>) -> Result<()> {
         bytes
             .try_reserve(want)
             .map_err(|source| self.failed(&io::Error::new(io::ErrorKind::OutOfMemory, source.to_string())))?;
-        let start = bytes.len();
-        let end = start + want;
-        while bytes.len() < end {
-            let at = offset + (bytes.len() - start) as u64;
-            match rustix::io::pread(&self.file, spare_capacity(bytes), at) {
-                Ok(0) => return Err(self.short(bytes.len() - start, want)),
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(source) => return Err(self.failed(&source.into())),
-            }
+        if let Some(alignment) = self.direct {
+            let read = self.read_direct(offset, want, alignment)?;
+            bytes.extend_from_slice(&read);
+            return Ok(());
         }
-        // The allocator may give more room than asked for, and the file may have grown meanwhile.
-        bytes.truncate(end);
+        let end = bytes.len() + want;
+        self.exactly(offset, &mut bytes.spare_capacity_mut()[..want], want, want, 0)?;
+        // SAFETY: `exactly` has filled the `want` bytes behind the old end.
+        unsafe { bytes.set_len(end) };
         Ok(())
     }
 }

@@ -22,7 +22,10 @@ use crate::{Uri, size_cache};
 
 /// Runs `start` for every item as a task of its own, on all runtime threads, `limit` at a time; results in the order of
 /// the items. The first failure ends the whole call.
-pub(super) async fn each<I, T, F>(items: Vec<I>, limit: usize, start: impl Fn(I) -> F) -> Result<Vec<T>>
+///
+/// # Errors
+/// The first error of an item.
+pub async fn each<I, T, F>(items: Vec<I>, limit: usize, start: impl Fn(I) -> F) -> Result<Vec<T>>
 where
     T: Send + 'static,
     F: Future<Output = Result<T>> + Send + 'static,

@@ -22,13 +22,32 @@ use crate::{Uri, size_cache};
 /// # Errors
 /// What [`StoreError`] lists; [`StoreError::Length`] for a body that is shorter than announced.
 pub async fn fetch(store: &Arc<dyn ObjectStore>, uri: &Uri, options: GetOptions) -> Result<Bytes> {
+    fetch_version(store, uri, options, None).await
+}
+
+/// As [`fetch`], of the version with this entity tag and no other.
+///
+/// # Errors
+/// As [`fetch`]; [`StoreError::Precondition`] when the object is another one by now.
+pub async fn fetch_version(
+    store: &Arc<dyn ObjectStore>,
+    uri: &Uri,
+    options: GetOptions,
+    version: Option<String>,
+) -> Result<Bytes> {
     let mut span = observe::begin(options.verb(), uri);
-    let result = fetch_ranges(store, uri, options, &mut span).await;
+    let result = fetch_ranges(store, uri, options, version, &mut span).await;
     span.end(result.as_ref().map_or(0, |bytes| bytes.len() as u64), &result);
     result
 }
 
-async fn fetch_ranges(store: &Arc<dyn ObjectStore>, uri: &Uri, options: GetOptions, span: &mut Span) -> Result<Bytes> {
+async fn fetch_ranges(
+    store: &Arc<dyn ObjectStore>,
+    uri: &Uri,
+    options: GetOptions,
+    version: Option<String>,
+    span: &mut Span,
+) -> Result<Bytes> {
     if uri.is_directory() {
         let detail = "is a directory: name an object, or list the directory".into();
         return Err(StoreError::Unsupported { uri: uri.to_string(), detail });
@@ -52,7 +71,7 @@ async fn fetch_ranges(store: &Arc<dyn ObjectStore>, uri: &Uri, options: GetOptio
         Some(length) => bounded(length),
         None => GetRange::Offset(options.offset),
     });
-    let answer = match target.request(first, None).await {
+    let answer = match target.request(first, version).await {
         Err(error) if ranged => return target.past_the_end(options.offset, error).await,
         answer => answer?,
     };

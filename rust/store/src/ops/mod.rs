@@ -14,9 +14,9 @@ mod put;
 mod stat;
 
 pub use bucket::{create_bucket, delete_bucket, make_directory};
-pub use bulk::{Produce, get_many, put_many, put_produced, stat_many};
+pub use bulk::{Produce, each, get_many, put_many, put_produced, stat_many};
 pub use delete::{delete, delete_many};
-pub use fetch::fetch;
+pub use fetch::{fetch, fetch_version};
 pub use get::{GetOptions, get, get_decompressed};
 pub use list::{Entry, ListOptions, Lister, list};
 pub use put::put;

@@ -1,0 +1,14 @@
+//! Record files and archives over any store.
+//!
+//! The codecs of `s3dlio-formats` say which bytes they need and what these mean; this crate fetches and writes them:
+//! [`input`] reads ranges of one version of an object, [`output`] writes an object that appears whole or not at all.
+//! There is one module for each format on top of these two.
+
+mod coalesce;
+pub mod error;
+pub mod input;
+pub mod output;
+
+pub use error::{RecordError, Result};
+pub use input::Input;
+pub use output::Output;

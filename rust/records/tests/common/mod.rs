@@ -1,0 +1,133 @@
+//! Servers, files and forks for the tests of this crate.
+
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use std::collections::BTreeMap;
+use std::sync::Once;
+use std::time::Duration;
+
+use bytes::Bytes;
+use s3dlio_records::{Input, Output};
+use s3dlio_store::local::Create;
+use s3dlio_store::{Result, StoreError, Uri, Work, ops};
+use s3dlio_testkit::{Protocol, Server};
+
+/// Time that any operation may take on a loaded machine.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Ends the child that hangs.
+const ALARM_SECONDS: u32 = 20;
+
+/// Keys for the server, the same for all tests of a binary.
+fn environment() {
+    static SET: Once = Once::new();
+    SET.call_once(|| {
+        // SAFETY: every test that uses a network store calls this first, so nobody reads a variable that is changing.
+        unsafe {
+            std::env::set_var("AWS_ACCESS_KEY_ID", "AKTEST");
+            std::env::set_var("AWS_SECRET_ACCESS_KEY", "secret");
+            for name in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "S3_ADDRESSING_STYLE", "AWS_SKIP_SIGNATURE"] {
+                std::env::remove_var(name);
+            }
+        }
+    });
+}
+
+/// An S3 server with one bucket.
+pub struct Store(pub Server);
+
+impl Store {
+    pub fn start() -> Self {
+        environment();
+        let server = Server::start(Protocol::S3, 0).unwrap();
+        assert!(server.create_bucket("bucket", false));
+        Self(server)
+    }
+
+    pub fn uri(&self, key: &str) -> Uri {
+        Uri::parse(&format!("s3://{}/bucket/{key}", self.0.address())).unwrap()
+    }
+
+    pub fn put(&self, key: &str, content: &[u8]) -> Uri {
+        let uri = self.uri(key);
+        put(&uri, content);
+        uri
+    }
+
+    /// Requests by operation while `job` runs.
+    pub fn counted<T>(&self, job: impl FnOnce() -> T) -> (T, BTreeMap<String, u64>) {
+        let before = self.0.counts().operations;
+        let value = job();
+        let mut after = self.0.counts().operations;
+        after.iter_mut().for_each(|(name, count)| *count -= before.get(name).copied().unwrap_or(0));
+        after.retain(|_, count| *count > 0);
+        (value, after)
+    }
+
+    /// The `Range` headers of all requests for objects, in the order in which they came.
+    pub fn ranges(&self) -> Vec<String> {
+        let requests = self.0.requests();
+        let ranges = requests.iter().filter_map(|request| request["headers"]["range"].as_str());
+        ranges.map(str::to_owned).collect()
+    }
+}
+
+pub fn put(uri: &Uri, content: &[u8]) {
+    run(ops::put(uri, Bytes::copy_from_slice(content), Create::Overwrite)).unwrap();
+}
+
+pub fn file(folder: &tempfile::TempDir, name: &str, content: &[u8]) -> Uri {
+    let path = folder.path().join(name);
+    std::fs::write(&path, content).unwrap();
+    file_uri(folder, name)
+}
+
+pub fn file_uri(folder: &tempfile::TempDir, name: &str) -> Uri {
+    Uri::parse(&format!("file://{}", folder.path().join(name).display())).unwrap()
+}
+
+pub fn open(uri: &Uri) -> Input {
+    run(Input::open(uri)).unwrap()
+}
+
+pub fn write(output: &Output, data: &[u8]) {
+    run(output.write(Bytes::copy_from_slice(data))).unwrap();
+}
+
+/// Runs work on a thread of its own and fails the test if it is not done in time.
+pub fn run<T: Send + 'static>(work: Result<Work<T>>) -> std::result::Result<T, StoreError> {
+    let work = work?;
+    let (send, receive) = std::sync::mpsc::channel();
+    std::thread::spawn(move || send.send(work.wait()));
+    receive.recv_timeout(LIMIT).expect("the operation neither ended nor failed in time")
+}
+
+/// Bytes that differ from their neighbours.
+pub fn content(length: usize) -> Vec<u8> {
+    (0..length as u32).map(|at| at.wrapping_mul(2_654_435_761).rotate_left(9) as u8).collect()
+}
+
+/// Forks; the child's status is 0 if `job` says true, 1 if it says false, 2 if it panics, minus the signal if killed.
+pub fn in_child(job: impl FnOnce() -> bool) -> i32 {
+    // SAFETY: the child only uses what the library promises to work after a fork, and leaves by `_exit`.
+    match unsafe { libc::fork() } {
+        -1 => panic!("fork: {}", std::io::Error::last_os_error()),
+        0 => {
+            // SAFETY: sets a timer of the child.
+            unsafe { libc::alarm(ALARM_SECONDS) };
+            let code = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(job)) {
+                Ok(true) => 0,
+                Ok(false) => 1,
+                Err(_) => 2,
+            };
+            // SAFETY: ends the child without running the exit handlers of the test harness.
+            unsafe { libc::_exit(code) }
+        }
+        child => {
+            let mut status = 0;
+            // SAFETY: `child` is ours and has not been waited for.
+            assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+            if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { -libc::WTERMSIG(status) }
+        }
+    }
+}
