@@ -3,7 +3,7 @@
 //! The content is a pure function of the seed, the number of the object and the position in it, so that objects differ,
 //! a part can be made without what is before it, and a run can be repeated.
 
-use crate::error::Result;
+use crate::error::{FormatError, Result};
 use crate::npy;
 use crate::npz::{Encoder, Method};
 use crate::tfrecord;
@@ -127,15 +127,44 @@ fn mix(value: u64) -> u64 {
 /// An archive with one stored member `data.npy`: the payload as a vector of unsigned bytes.
 fn npz(payload: &[u8]) -> Result<Vec<u8>> {
     let (header, _) = npy::encode_header("|u1", false, &[payload.len() as u64])?;
-    let mut crc32 = crc32fast::Hasher::new();
-    crc32.update(&header);
-    crc32.update(payload);
-    let len = (header.len() + payload.len()) as u64;
     let mut archive = Encoder::new();
-    let mut out = archive.member("data", Method::Stored, crc32.finalize(), len, len)?;
-    out.reserve_exact(header.len() + payload.len() + 128);
-    out.extend(header);
-    out.extend(payload);
+    let mut out = Vec::with_capacity(header.len() + payload.len() + 512);
+    member(&mut archive, &mut out, "data", &header, payload)?;
     out.extend(archive.finish());
     Ok(out)
+}
+
+/// An archive as training benchmarks read it: `x`, an array of this dtype and shape with random bytes for items, and `y`,
+/// as many zeros of type `<i8` as there are `labels`. Both are stored as they are.
+///
+/// # Errors
+/// As [`npy::encode_header`], and for more bytes than memory has.
+pub fn samples(descr: &str, shape: &[u64], labels: u64, seed: u64) -> Result<Vec<u8>> {
+    let (header, length) = npy::encode_header(descr, false, shape)?;
+    let (label_header, label_length) = npy::encode_header("<i8", false, &[labels])?;
+    let total = length.saturating_add(label_length).saturating_add(header.len() + label_header.len() + 1024);
+    let mut out = Vec::new();
+    out.try_reserve_exact(total).map_err(|_| FormatError::NoMemory { announced: total as u64 })?;
+    let mut items = vec![0; length];
+    Content { kind: Kind::Random, size: length as u64, dedup: 1, compress: 1, seed }.fill(0, 0, &mut items);
+    if descr == "|b1" {
+        // Other values are no truth values, and what numpy makes of them is not defined.
+        items.iter_mut().for_each(|item| *item &= 1);
+    }
+    let mut archive = Encoder::new();
+    member(&mut archive, &mut out, "x", &header, &items)?;
+    member(&mut archive, &mut out, "y", &label_header, &vec![0; label_length])?;
+    out.extend(archive.finish());
+    Ok(out)
+}
+
+fn member(archive: &mut Encoder, out: &mut Vec<u8>, name: &str, header: &[u8], items: &[u8]) -> Result<()> {
+    let mut crc32 = crc32fast::Hasher::new();
+    crc32.update(header);
+    crc32.update(items);
+    let len = (header.len() + items.len()) as u64;
+    out.extend(archive.member(name, Method::Stored, crc32.finalize(), len, len)?);
+    out.extend(header);
+    out.extend(items);
+    Ok(())
 }

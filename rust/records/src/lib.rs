@@ -7,7 +7,9 @@
 mod coalesce;
 pub mod error;
 pub mod input;
+pub mod npz;
 pub mod output;
+mod parallel;
 
 pub use error::{RecordError, Result};
 pub use input::Input;

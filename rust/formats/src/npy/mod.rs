@@ -65,6 +65,24 @@ impl Array {
         self.data.len()
     }
 
+    /// The bytes of an NPY file in front of `data`; see [`encode_header`].
+    ///
+    /// # Errors
+    ///
+    /// As [`encode_header`]; [`FormatError::ItemBytes`] where `data` does not have the length that shape and dtype ask for.
+    pub fn header(&self) -> Result<Vec<u8>> {
+        let (header, expected) = encode_header(&self.descr, self.fortran_order, &self.shape)?;
+        if expected != self.data.len() {
+            return Err(FormatError::ItemBytes {
+                shape: self.shape.clone(),
+                descr: excerpt(&self.descr),
+                expected: expected as u64,
+                found: self.data.len() as u64,
+            });
+        }
+        Ok(header)
+    }
+
     /// True where `descr` is a list of fields.
     pub fn is_structured(&self) -> bool {
         self.descr.starts_with('[')

@@ -1,13 +1,11 @@
 //! The directory of an archive, from its last bytes.
 
-use std::collections::HashSet;
-
 use bytes::Bytes;
 
 use super::Limits;
 use super::end::{Found, Place, Tail};
 use super::fields::{Fields, zip64};
-use super::member::{LOCAL_LEN, Member, UTF8};
+use super::member::{LOCAL_LEN, Member, SUFFIX, UTF8};
 use super::name;
 use crate::error::{FormatError, Result};
 
@@ -35,6 +33,8 @@ pub enum Progress {
 #[derive(Debug, Clone)]
 pub struct Directory {
     members: Vec<Member>,
+    /// Positions of the members, by their names.
+    by_name: Vec<usize>,
 }
 
 impl Directory {
@@ -62,8 +62,8 @@ impl Directory {
         let Some(bytes) = view.range(&place.range) else {
             return Ok(Progress::NeedsFrom(place.range.start));
         };
-        let members = entries(&tail.slice_ref(bytes), &place)?;
-        Ok(Progress::Ready(Self { members: apart(members, place.range.start)? }))
+        let members = apart(entries(&tail.slice_ref(bytes), &place)?, place.range.start)?;
+        Ok(Progress::Ready(Self { by_name: by_name(&members)?, members }))
     }
 
     /// All members, in the order of the directory.
@@ -84,13 +84,25 @@ impl Directory {
     ///
     /// [`FormatError::NoSuchArray`].
     pub fn find(&self, name: &str) -> Result<&Member> {
-        let array = self.arrays().find(|member| member.array_name() == name);
-        array.or_else(|| self.members.iter().find(|member| member.name() == name)).ok_or_else(|| {
-            FormatError::NoSuchArray {
-                name: name.to_owned(),
-                available: self.arrays().map(|member| member.array_name().to_owned()).collect(),
-            }
+        self.full(&format!("{name}{SUFFIX}")).or_else(|| self.full(name)).ok_or_else(|| FormatError::NoSuchArray {
+            name: name.to_owned(),
+            available: self.arrays().map(|member| member.array_name().to_owned()).collect(),
         })
+    }
+
+    fn full(&self, name: &str) -> Option<&Member> {
+        let found = self.by_name.binary_search_by(|&at| self.members[at].name().cmp(name)).ok()?;
+        self.members.get(*self.by_name.get(found)?)
+    }
+}
+
+/// The order of the members by their names, each of which must be there once.
+fn by_name(members: &[Member]) -> Result<Vec<usize>> {
+    let mut order: Vec<usize> = (0..members.len()).collect();
+    order.sort_by_key(|&at| members[at].name());
+    match order.windows(2).find(|pair| members[pair[0]].name() == members[pair[1]].name()) {
+        Some(twice) => Err(FormatError::DuplicateMember.in_member(members[twice[0]].name())),
+        None => Ok(order),
     }
 }
 
@@ -109,14 +121,7 @@ fn entries(bytes: &Bytes, place: &Place) -> Result<Vec<Member>> {
         let left = rest.0.len();
         members.push(entry(&mut rest, bytes).ok_or_else(|| damaged(left))?);
     }
-    if !rest.0.is_empty() {
-        return Err(damaged(rest.0.len()));
-    }
-    let mut names = HashSet::with_capacity(members.len());
-    match members.iter().find(|member| !names.insert(member.name())) {
-        Some(twice) => Err(FormatError::DuplicateMember.in_member(twice.name())),
-        None => Ok(members),
-    }
+    if rest.0.is_empty() { Ok(members) } else { Err(damaged(rest.0.len())) }
 }
 
 /// The next entry of the directory that `whole` holds.

@@ -15,7 +15,8 @@ const DESCRIPTOR: &[u8; 4] = b"PK\x07\x08";
 /// Bytes of a member's header without its name and its extra fields.
 pub(super) const LOCAL_LEN: u64 = 30;
 
-const SUFFIX: &str = ".npy";
+/// What the name of an array ends in.
+pub(super) const SUFFIX: &str = ".npy";
 
 const STORED: u16 = 0;
 const DEFLATED: u16 = 8;

@@ -124,8 +124,9 @@ impl Npz {
         self.directory.arrays().map(named).collect()
     }
 
-    /// The bytes of a member; cut, which its decoding notices, for a member of another archive.
-    fn extent(&self, member: &Member) -> Bytes {
+    /// The bytes of [`Member::range`]; cut, which its decoding notices, for a member of another archive.
+    #[must_use]
+    pub fn extent(&self, member: &Member) -> Bytes {
         let at = |position: u64| usize::try_from(position).unwrap_or(usize::MAX).min(self.input.len());
         let range = member.range();
         self.input.slice(at(range.start)..at(range.end))
