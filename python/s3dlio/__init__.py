@@ -45,6 +45,7 @@ from s3dlio.errors import (
     CorruptDataError,
     ForkedProcessError,
     InvalidUriError,
+    MissingArrayError,
     NotFoundError,
     OutOfRangeError,
     PermissionDeniedError,
@@ -59,7 +60,21 @@ from s3dlio.errors import (
 from s3dlio.loader import PyBytesAsyncDataLoader, create_async_loader
 from s3dlio.logging import init_logging
 from s3dlio.multipart import MultipartUploadWriter
-from s3dlio.npz import read_npy, read_npz
+from s3dlio.npz import (
+    NpzFile,
+    generate_npz_bytes,
+    open_npz,
+    read_npy,
+    read_npy_async,
+    read_npz,
+    read_npz_async,
+    read_npz_many,
+    read_npz_many_async,
+    write_npy,
+    write_npy_async,
+    write_npz,
+    write_npz_async,
+)
 from s3dlio.oplog import finalize_op_log, init_op_log, is_op_log_active, op_log
 from s3dlio.options import LoaderOptions, PyLoaderOptions
 from s3dlio.parallel import mp_get
@@ -121,8 +136,10 @@ __all__ = [
     "ForkedProcessError",
     "InvalidUriError",
     "LoaderOptions",
+    "MissingArrayError",
     "MultipartUploadWriter",
     "NotFoundError",
+    "NpzFile",
     "OutOfRangeError",
     "PermissionDeniedError",
     "PreconditionError",
@@ -167,6 +184,7 @@ __all__ = [
     "exists_async",
     "finalize_op_log",
     "generate_data",
+    "generate_npz_bytes",
     "get",
     "get_async",
     "get_by_key",
@@ -192,6 +210,7 @@ __all__ = [
     "mkdir_async",
     "mp_get",
     "op_log",
+    "open_npz",
     "order",
     "put",
     "put_async",
@@ -200,7 +219,11 @@ __all__ = [
     "put_many",
     "put_many_async",
     "read_npy",
+    "read_npy_async",
     "read_npz",
+    "read_npz_async",
+    "read_npz_many",
+    "read_npz_many_async",
     "stat",
     "stat_async",
     "stat_key",
@@ -211,6 +234,10 @@ __all__ = [
     "stats_text",
     "upload",
     "upload_async",
+    "write_npy",
+    "write_npy_async",
+    "write_npz",
+    "write_npz_async",
 ]
 
 _LAZY = {"S3IterableDataset": "s3dlio.torch", "S3MapDataset": "s3dlio.torch"}

@@ -13,6 +13,7 @@ __all__ = [
     "CorruptDataError",
     "ForkedProcessError",
     "InvalidUriError",
+    "MissingArrayError",
     "NotFoundError",
     "OutOfRangeError",
     "PermissionDeniedError",
@@ -46,6 +47,13 @@ class S3dlioError(RuntimeError):
 
 class NotFoundError(S3dlioError, FileNotFoundError):
     """No such object, bucket, file, or an empty data set."""
+
+
+class MissingArrayError(S3dlioError, KeyError):
+    """The archive has no array of this name; the message lists those that it has."""
+
+    # A KeyError shows its message as a representation.
+    __str__ = RuntimeError.__str__
 
 
 class OutOfRangeError(S3dlioError, IndexError, ValueError):

@@ -128,8 +128,11 @@ def test_the_core_refuses_bad_arguments_too():
         lambda: _s3dlio.get("memory://b/k", 0, 2**64),
         lambda: _s3dlio.describe_state("{"),
         lambda: _s3dlio.Objects.of([], 1, 1).wait(),
-        lambda: _s3dlio.parse_npy(b"", "memory://b/k"),
-        lambda: _s3dlio.parse_npz(b"PK", "memory://b/k"),
+        lambda: _s3dlio.read_npy("nothing://b/k"),
+        lambda: _s3dlio.read_npz("memory://b/k", None).wait(),
+        lambda: _s3dlio.write_npz("memory://b/k", [("x", ("<f3", False, (), b""))], None),
+        lambda: _s3dlio.write_npy("memory://b/k", ("<f4", False, (2,), b"")),
+        lambda: _s3dlio.generate_npz("<f4", [2**62], 1, 0),
     ):
         with pytest.raises((s3dlio.S3dlioError, OverflowError)):
             call()

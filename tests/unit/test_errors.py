@@ -15,6 +15,7 @@ BASES = {
     "CorruptDataError": (ValueError, OSError),
     "ForkedProcessError": (),
     "InvalidUriError": (ValueError,),
+    "MissingArrayError": (KeyError,),
     "NotFoundError": (FileNotFoundError,),
     "OutOfRangeError": (IndexError, ValueError),
     "PermissionDeniedError": (PermissionError,),

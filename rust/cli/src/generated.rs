@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
+use s3dlio_formats::FormatError;
 use s3dlio_formats::generate::{Content, Kind};
 use s3dlio_store::StoreError;
 use s3dlio_store::ops::Produce;
@@ -18,7 +19,7 @@ pub struct Generated {
 
 impl Produce for Generated {
     fn whole(&self, number: u64) -> Result<Bytes, StoreError> {
-        let failed = |error: std::io::Error| StoreError::Store { uri: String::new(), detail: error.to_string() };
+        let failed = |error: FormatError| StoreError::Store { uri: String::new(), detail: error.to_string() };
         self.content.object(number).map(Bytes::from).map_err(failed)
     }
 

@@ -95,12 +95,14 @@ pub enum FormatError {
         descr: String,
     },
     /// The ZIP directory, or a header it points to, is damaged, or the bytes are no ZIP archive.
-    #[error("damaged NPZ archive of {len} bytes: {detail}")]
+    #[error("damaged NPZ archive: at byte {offset} found {found}, expected {expected}")]
     Archive {
-        /// Size of the input in bytes.
-        len: u64,
-        /// What the directory reader found.
-        detail: String,
+        /// Position in the archive, in bytes.
+        offset: u64,
+        /// What is there.
+        found: String,
+        /// What a sound archive has there.
+        expected: &'static str,
     },
     /// A part of ZIP that this crate does not read, such as an archive split over several files.
     #[error("unsupported NPZ archive: {detail}")]
@@ -128,15 +130,37 @@ pub enum FormatError {
         /// Name or number of the method found.
         method: String,
     },
-    /// The member's bytes do not lie inside the archive.
-    #[error("{len} bytes at byte {offset} of the archive, which has {archive_len}")]
+    /// The member's bytes pass those of the next member, or the end of all members.
+    #[error(
+        "announces at least {len} bytes at byte {offset} of the archive, but byte {limit} belongs to what follows it"
+    )]
     OutOfBounds {
-        /// Where the member's bytes start in the archive.
+        /// Where the member starts in the archive.
         offset: u64,
-        /// Their announced length.
+        /// Bytes that it needs at least: its header and its announced content.
         len: u64,
-        /// Size of the archive in bytes.
-        archive_len: u64,
+        /// Where the next member or the directory starts.
+        limit: u64,
+    },
+    /// The name cannot stand in an archive.
+    #[error("{name:?} cannot name a member: {reason}")]
+    MemberName {
+        /// The name, shortened.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Items and header do not belong together.
+    #[error("an array of shape {shape:?} and dtype {descr} has {expected} bytes, but {found} were given")]
+    ItemBytes {
+        /// Shape of the array.
+        shape: Vec<u64>,
+        /// Its dtype, shortened.
+        descr: String,
+        /// Bytes that the array must have.
+        expected: u64,
+        /// Bytes given.
+        found: u64,
     },
     /// A stored member must be as long outside the archive as inside.
     #[error("stored in {stored} bytes but announced as {announced}, expected equal sizes")]
@@ -203,6 +227,12 @@ pub enum FormatError {
     /// What is wrong with a TFRecord file, its index, or an example in it.
     #[error(transparent)]
     TfRecord(#[from] crate::tfrecord::TfRecordError),
+    /// The compressor failed.
+    #[error("cannot deflate: {detail}")]
+    Deflate {
+        /// What it said.
+        detail: String,
+    },
     /// What is wrong with one member of an NPZ archive.
     #[error("NPZ member {member:?}: {error}")]
     Member {

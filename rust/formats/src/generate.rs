@@ -3,11 +3,9 @@
 //! The content is a pure function of the seed, the number of the object and the position in it, so that objects differ,
 //! a part can be made without what is before it, and a run can be repeated.
 
-use std::io::{self, Cursor, Write};
-
-use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, ZipWriter};
-
+use crate::error::{FormatError, Result};
+use crate::npy;
+use crate::npz::{Encoder, Method};
 use crate::tfrecord;
 
 /// Bytes of a block: what deduplication and compression of storage systems commonly look at.
@@ -59,8 +57,8 @@ impl Content {
     /// The whole object of this number.
     ///
     /// # Errors
-    /// When an archive cannot hold the payload.
-    pub fn object(&self, number: u64) -> io::Result<Vec<u8>> {
+    /// When no header can describe the payload.
+    pub fn object(&self, number: u64) -> Result<Vec<u8>> {
         let mut payload = vec![0; usize::try_from(self.size).unwrap_or(usize::MAX)];
         self.fill(number, 0, &mut payload);
         match self.kind {
@@ -127,18 +125,46 @@ fn mix(value: u64) -> u64 {
 }
 
 /// An archive with one stored member `data.npy`: the payload as a vector of unsigned bytes.
-fn npz(payload: &[u8]) -> io::Result<Vec<u8>> {
-    let mut header = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({},), }}", payload.len());
-    // Magic, version and length take 10 bytes; with the final newline the items begin at a multiple of 64.
-    let length = (10 + header.len() + 1).next_multiple_of(64) - 10;
-    header.push_str(&" ".repeat(length - header.len() - 1));
-    header.push('\n');
-    let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored).large_file(true);
-    let mut archive = ZipWriter::new(Cursor::new(Vec::with_capacity(payload.len() + 512)));
-    archive.start_file("data.npy", options)?;
-    let parts: [&[u8]; 4] = [b"\x93NUMPY\x01\x00", &(length as u16).to_le_bytes(), header.as_bytes(), payload];
-    for part in parts {
-        archive.write_all(part)?;
+fn npz(payload: &[u8]) -> Result<Vec<u8>> {
+    let (header, _) = npy::encode_header("|u1", false, &[payload.len() as u64])?;
+    let mut archive = Encoder::new();
+    let mut out = Vec::with_capacity(header.len() + payload.len() + 512);
+    member(&mut archive, &mut out, "data", &header, payload)?;
+    out.extend(archive.finish());
+    Ok(out)
+}
+
+/// An archive as training benchmarks read it: `x`, an array of this dtype and shape with random bytes for items, and `y`,
+/// as many zeros of type `<i8` as there are `labels`. Both are stored as they are.
+///
+/// # Errors
+/// As [`npy::encode_header`], and for more bytes than memory has.
+pub fn samples(descr: &str, shape: &[u64], labels: u64, seed: u64) -> Result<Vec<u8>> {
+    let (header, length) = npy::encode_header(descr, false, shape)?;
+    let (label_header, label_length) = npy::encode_header("<i8", false, &[labels])?;
+    let total = length.saturating_add(label_length).saturating_add(header.len() + label_header.len() + 1024);
+    let mut out = Vec::new();
+    out.try_reserve_exact(total).map_err(|_| FormatError::NoMemory { announced: total as u64 })?;
+    let mut items = vec![0; length];
+    Content { kind: Kind::Random, size: length as u64, dedup: 1, compress: 1, seed }.fill(0, 0, &mut items);
+    if descr == "|b1" {
+        // Other values are no truth values, and what numpy makes of them is not defined.
+        items.iter_mut().for_each(|item| *item &= 1);
     }
-    Ok(archive.finish()?.into_inner())
+    let mut archive = Encoder::new();
+    member(&mut archive, &mut out, "x", &header, &items)?;
+    member(&mut archive, &mut out, "y", &label_header, &vec![0; label_length])?;
+    out.extend(archive.finish());
+    Ok(out)
+}
+
+fn member(archive: &mut Encoder, out: &mut Vec<u8>, name: &str, header: &[u8], items: &[u8]) -> Result<()> {
+    let mut crc32 = crc32fast::Hasher::new();
+    crc32.update(header);
+    crc32.update(items);
+    let len = (header.len() + items.len()) as u64;
+    out.extend(archive.member(name, Method::Stored, crc32.finalize(), len, len)?);
+    out.extend(header);
+    out.extend(items);
+    Ok(())
 }

@@ -1,18 +1,14 @@
 //! Arrays: from decoded fields to NumPy, without a copy.
 
-use bytes::Bytes;
 use numpy::PyArray1;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyTuple};
-use s3dlio_formats::npy::{self, Array};
-use s3dlio_formats::npz::{Limits, Npz};
+use s3dlio_formats::npy::Array;
 use s3dlio_loader::batch::{BatchData, Stack};
 use s3dlio_loader::decode::Sample;
 
-use crate::buffer;
 use crate::bytes_view::BytesView;
-use crate::errors::Failure;
 
 /// NumPy's dtype for a description as it stands in an NPY header; kept, because every batch asks again.
 fn dtype<'py>(py: Python<'py>, descr: &str) -> PyResult<Bound<'py, PyAny>> {
@@ -57,7 +53,8 @@ fn from_stack(py: Python<'_>, stack: Stack) -> PyResult<Bound<'_, PyAny>> {
     ndarray(py, &stack.descr, &stack.shape, owner, "C")
 }
 
-fn from_fields(py: Python<'_>, fields: Vec<(String, Array)>) -> PyResult<Bound<'_, PyDict>> {
+/// A dict of arrays by name.
+pub fn from_fields(py: Python<'_>, fields: Vec<(String, Array)>) -> PyResult<Bound<'_, PyDict>> {
     let dict = PyDict::new(py);
     for (name, array) in fields {
         dict.set_item(name, from_array(py, array)?)?;
@@ -90,45 +87,4 @@ pub fn from_batch(py: Python<'_>, data: BatchData) -> PyResult<Bound<'_, PyAny>>
             Ok(dict.into_any())
         }
     }
-}
-
-/// The memory of a `BytesView`, shared; that of any other buffer, copied, because arrays will point into it.
-fn shared(data: &Bound<'_, PyAny>) -> PyResult<Bytes> {
-    match data.cast::<BytesView>() {
-        Ok(view) => Ok(view.get().0.clone()),
-        Err(_) => Ok(Bytes::copy_from_slice(&buffer::lend(data)?)),
-    }
-}
-
-/// The arrays of an NPZ archive in memory: all as a dict, or the one called `name`.
-#[pyfunction]
-#[pyo3(signature = (data, uri, name = None))]
-fn parse_npz<'py>(
-    py: Python<'py>,
-    data: &Bound<'py, PyAny>,
-    uri: String,
-    name: Option<&str>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let data = shared(data)?;
-    let read = py.detach(|| {
-        let archive = Npz::open(&data, Limits::default())?;
-        match name {
-            Some(name) => archive.read(name).map(Sample::Array),
-            None => archive.read_all().map(Sample::Fields),
-        }
-    });
-    from_sample(py, read.map_err(|error| Failure::Format(error, uri))?)
-}
-
-/// The array of an NPY file in memory.
-#[pyfunction]
-fn parse_npy<'py>(py: Python<'py>, data: &Bound<'py, PyAny>, uri: String) -> PyResult<Bound<'py, PyAny>> {
-    let data = shared(data)?;
-    from_array(py, npy::parse(&data).map_err(|error| Failure::Format(error, uri))?)
-}
-
-/// Adds the functions to the module.
-pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_function(wrap_pyfunction!(parse_npz, module)?)?;
-    module.add_function(wrap_pyfunction!(parse_npy, module)?)
 }

@@ -107,7 +107,7 @@ fn object_names(prefix: &str, template: Option<&str>, numbers: Vec<u64>, total: 
 #[pyfunction]
 fn generate(py: Python<'_>, kind: &str, size: u64, dedup: u64, compress: u64, seed: u64) -> PyResult<Py<PyAny>> {
     let content = content(kind, size, dedup, compress, seed)?;
-    let object = py.detach(|| content.object(0))?;
+    let object = py.detach(|| content.object(0)).map_err(|error| Failure::Format(error, kind.to_owned()))?;
     view(py, Bytes::from(object))
 }
 

@@ -104,6 +104,7 @@ fn describe(failure: &Failure) -> Told {
 fn record_class(error: &RecordError) -> &'static str {
     match error {
         RecordError::Store(error) => store_class(error),
+        RecordError::Format { source, .. } if source.is_not_found() => "MissingArrayError",
         RecordError::Format { source, .. } => format_class(source.is_unsupported()),
         RecordError::Config { .. } => "ConfigError",
         RecordError::OutOfRange { .. } => "OutOfRangeError",

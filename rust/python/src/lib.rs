@@ -14,6 +14,7 @@ mod errors;
 mod listing;
 mod loader;
 mod logging;
+mod npz;
 mod objects;
 mod operation;
 mod oplog;
@@ -35,7 +36,7 @@ fn _s3dlio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<listing::Listing>()?;
     module.add_class::<objects::Objects>()?;
     module.add_class::<transfer::Transfer>()?;
-    let first = [verbs::register, bulk::register, arrays::register, loader::register, process::register];
+    let first = [verbs::register, bulk::register, npz::register, loader::register, process::register];
     let then =
         [array_record::register, oplog::register, logging::register, check::register, cli::register, writer::register];
     first.into_iter().chain(then).try_for_each(|register| register(module))

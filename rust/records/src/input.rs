@@ -14,7 +14,7 @@ use s3dlio_runtime::fork::ForkLocal;
 use s3dlio_runtime::stats::{self, Counter};
 use s3dlio_store::local::{Mode, Reader};
 use s3dlio_store::observe::{self, Verb};
-use s3dlio_store::ops::{self, GetOptions};
+use s3dlio_store::ops::{self, GetOptions, Tail};
 use s3dlio_store::registry::{self, Backend};
 use s3dlio_store::work::Step;
 use s3dlio_store::{Result, StoreError, Uri, Work};
@@ -92,6 +92,25 @@ impl Input {
         let store = ForkLocal::new();
         store.get_or_init(|| backend);
         Self(Arc::new(Inner { uri, size, kind: Kind::Network { store, version } }))
+    }
+
+    /// Opens a local file on this thread.
+    pub(crate) fn open_now(uri: Uri, mode: Mode) -> Result<Self> {
+        open_file(uri, mode)
+    }
+
+    /// Opens an object by reading its last `length` bytes (all, if it has fewer), which of a network store is one
+    /// request where that knows such ranges.
+    pub(crate) async fn open_tail(uri: Uri, backend: Backend, length: u64) -> Result<(Self, Bytes)> {
+        let Tail { bytes, size, version } = match &backend {
+            Backend::Object(store) => ops::fetch_tail(store, &uri, length).await?,
+            Backend::Local(mode) => {
+                let input = open_file(uri, *mode)?;
+                let tail = input.read_now(input.size().saturating_sub(length)..input.size())?;
+                return Ok((input, tail));
+            }
+        };
+        Ok((Self::object(uri, backend, size, version), bytes))
     }
 
     /// The object.

@@ -4,6 +4,7 @@
 //! differ only in the width of that length and in the header's encoding.
 
 mod descr;
+mod encode;
 mod literal;
 
 use std::borrow::Cow;
@@ -12,6 +13,8 @@ use bytes::Bytes;
 
 use crate::error::{FormatError, Result, excerpt};
 use literal::Literal;
+
+pub use encode::encode_header;
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 
@@ -60,6 +63,24 @@ impl Array {
     /// Bytes of all items.
     pub fn byte_len(&self) -> usize {
         self.data.len()
+    }
+
+    /// The bytes of an NPY file in front of `data`; see [`encode_header`].
+    ///
+    /// # Errors
+    ///
+    /// As [`encode_header`]; [`FormatError::ItemBytes`] where `data` does not have the length that shape and dtype ask for.
+    pub fn header(&self) -> Result<Vec<u8>> {
+        let (header, expected) = encode_header(&self.descr, self.fortran_order, &self.shape)?;
+        if expected != self.data.len() {
+            return Err(FormatError::ItemBytes {
+                shape: self.shape.clone(),
+                descr: excerpt(&self.descr),
+                expected: expected as u64,
+                found: self.data.len() as u64,
+            });
+        }
+        Ok(header)
     }
 
     /// True where `descr` is a list of fields.

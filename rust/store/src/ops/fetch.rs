@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use super::get::GetOptions;
 use crate::error::{Result, StoreError};
-use crate::observe::{self, Span};
+use crate::observe::{self, Span, Verb};
 use crate::{Uri, size_cache};
 
 /// Fetches from a network store; large objects as parallel ranges straight into one buffer.
@@ -107,8 +107,7 @@ impl Target {
     /// Servers refuse a range that begins behind the end (HTTP 416; the store in memory says so in words); ours is a
     /// documented empty result, so ask for the size.
     async fn past_the_end(&self, offset: u64, error: StoreError) -> Result<Bytes> {
-        let about_the_range = |detail: &str| detail.contains("416") || detail.to_ascii_lowercase().contains("range");
-        if !matches!(&error, StoreError::Store { detail, .. } if about_the_range(detail)) {
+        if !about_the_range(&error) {
             return Err(error);
         }
         stats::add(Counter::HeadRequests, 1);
@@ -119,10 +118,84 @@ impl Target {
         }
     }
 
+    async fn tail_by_size(&self, length: u64) -> Result<Tail> {
+        stats::add(Counter::HeadRequests, 1);
+        let head = object_store::GetOptions { head: true, ..Default::default() };
+        let answer = self.store.get_opts(&self.path, head).await;
+        let meta = answer.map_err(|source| StoreError::object(self.uri.to_string(), source))?.meta;
+        let version = meta.e_tag.filter(|tag| !tag.starts_with("W/"));
+        let range = meta.size.saturating_sub(length)..meta.size;
+        let mut bytes = BytesMut::new();
+        if !range.is_empty() {
+            bytes.reserve(usize::try_from(range.end - range.start).unwrap_or(usize::MAX));
+            bytes = self.part(range, version.clone(), bytes).await?;
+        }
+        Ok(Tail { bytes: bytes.freeze(), size: meta.size, version })
+    }
+
     async fn part(&self, range: Range<u64>, etag: Option<String>, buffer: BytesMut) -> Result<BytesMut> {
         let answer = self.request(Some(GetRange::Bounded(range.clone())), etag).await?;
         receive(&self.uri, answer, buffer, range.end - range.start).await
     }
+}
+
+/// Whether a server refused, or did not understand, the range that it was asked for.
+fn about_the_range(error: &StoreError) -> bool {
+    let about = |detail: &str| detail.contains("416") || detail.to_ascii_lowercase().contains("range");
+    matches!(error, StoreError::Store { detail, .. } if about(detail))
+}
+
+/// The end of an object, and what the answer to that request says of all of it.
+#[derive(Debug, Clone)]
+pub struct Tail {
+    /// The last bytes.
+    pub bytes: Bytes,
+    /// Bytes of the object.
+    pub size: u64,
+    /// Its entity tag, where it can stand in a condition.
+    pub version: Option<String>,
+}
+
+/// Fetches the last `length` bytes of an object (all of it, if it has fewer) by one request.
+///
+/// Stores that know no such range (Azure's), and servers that answer it with something else, are asked for the size
+/// first.
+///
+/// # Errors
+/// As [`fetch`]; [`StoreError::Precondition`] when the object is replaced between two requests.
+pub async fn fetch_tail(store: &Arc<dyn ObjectStore>, uri: &Uri, length: u64) -> Result<Tail> {
+    let mut span = observe::begin(Verb::GetRange, uri);
+    let result = tail(store, uri, length, &mut span).await;
+    span.end(result.as_ref().map_or(0, |tail| tail.bytes.len() as u64), &result);
+    result
+}
+
+async fn tail(store: &Arc<dyn ObjectStore>, uri: &Uri, length: u64, span: &mut Span) -> Result<Tail> {
+    if uri.is_directory() {
+        let detail = "is a directory: name an object, or list the directory".into();
+        return Err(StoreError::Unsupported { uri: uri.to_string(), detail });
+    }
+    let target = Target { store: Arc::clone(store), uri: uri.clone(), path: uri.object_path()? };
+    let answer = match target.request(Some(GetRange::Suffix(length)), None).await {
+        Err(error @ (StoreError::Unsupported { .. } | StoreError::Store { .. })) => {
+            if !about_the_range(&error) && !matches!(error, StoreError::Unsupported { .. }) {
+                return Err(error);
+            }
+            return target.tail_by_size(length).await;
+        }
+        answer => answer?,
+    };
+    span.first_byte();
+    let size = answer.meta.size;
+    let want = size - size.saturating_sub(length);
+    // A weak tag never matches in a condition.
+    let version = answer.meta.e_tag.clone().filter(|tag| !tag.starts_with("W/"));
+    if answer.range != (size - want..size) {
+        let detail = format!("asked for its last {length} bytes, it answered with bytes {:?} of {size}", answer.range);
+        return Err(StoreError::Corrupt { uri: uri.to_string(), detail });
+    }
+    let buffer = BytesMut::with_capacity(usize::try_from(want).unwrap_or(usize::MAX));
+    Ok(Tail { bytes: receive(uri, answer, buffer, want).await?.freeze(), size, version })
 }
 
 /// Reads `want` bytes of a body into `buffer`, which has room for just those.

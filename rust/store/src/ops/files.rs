@@ -7,7 +7,7 @@ use bytes::Bytes;
 use s3dlio_runtime::pool;
 use tokio::sync::mpsc;
 
-use super::get::{self, GetOptions};
+use super::get::{GetOptions, read_file};
 use crate::Uri;
 use crate::error::{Result, StoreError};
 use crate::local::Mode;
@@ -42,7 +42,7 @@ pub(super) fn read(files: Vec<(usize, Uri, Mode)>, options: GetOptions) -> Readi
                 else {
                     break;
                 };
-                let read = |(at, uri, mode): &(usize, Uri, Mode)| Ok((*at, get::read(uri, options, *mode)?));
+                let read = |(at, uri, mode): &(usize, Uri, Mode)| Ok((*at, read_file(uri, options, *mode)?));
                 if done.send(group.iter().map(read).collect()).is_err() {
                     break;
                 }

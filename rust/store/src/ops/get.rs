@@ -88,8 +88,11 @@ fn begin(uri: Uri, options: GetOptions, mode: Mode) -> Result<Step<Bytes>> {
     }
 }
 
-/// Reads a local file or a range of it, as one operation.
-pub(super) fn read(uri: &Uri, options: GetOptions, mode: Mode) -> Result<Bytes> {
+/// Reads a local file or a range of it, as one operation, on this thread.
+///
+/// # Errors
+/// As [`get`].
+pub fn read_file(uri: &Uri, options: GetOptions, mode: Mode) -> Result<Bytes> {
     let span = observe::begin(options.verb(), uri);
     finish(span, local::read(&uri.key, options.offset, options.length, mode))
 }
