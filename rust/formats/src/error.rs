@@ -197,6 +197,9 @@ pub enum FormatError {
     /// What is wrong with a Riegeli file, the container of ArrayRecord and Disky.
     #[error(transparent)]
     Riegeli(#[from] crate::riegeli::RiegeliError),
+    /// What is wrong with an ArrayRecord file or its options.
+    #[error(transparent)]
+    ArrayRecord(#[from] crate::array_record::ArrayRecordError),
     /// What is wrong with one member of an NPZ archive.
     #[error("NPZ member {member:?}: {error}")]
     Member {

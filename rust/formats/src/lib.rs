@@ -7,6 +7,7 @@
 //! - [`npy`]: one array, as written by `numpy.save`.
 //! - [`npz`]: a ZIP archive of such arrays, as written by `numpy.savez` and `numpy.savez_compressed`.
 //! - [`tfrecord`]: records with checksums, as TensorFlow writes them.
+//! - [`array_record`]: records in groups with an index.
 //! - [`disky`]: records in chunks, read from front to back.
 //! - [`riegeli`]: the container under ArrayRecord and Disky files.
 //! - [`varint`]: the numbers of variable length in it.
@@ -19,6 +20,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod array_record;
 pub mod disky;
 pub mod error;
 pub mod generate;
