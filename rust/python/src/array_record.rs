@@ -61,7 +61,7 @@ impl ArrayRecordWriter {
     #[new]
     #[pyo3(signature = (path, options = "", **_kwargs))]
     fn new(path: &Bound<'_, PyAny>, options: &str, _kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
-        let options = self::options(WriterOptions::parse(options))?;
+        let options = self::options(options.parse::<WriterOptions>())?;
         Ok(Self(begun(Writer::create(&paths::uri(path)?, options))?))
     }
 
@@ -199,7 +199,7 @@ impl ArrayRecordReader {
         _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
         let spec = (paths::uri(path)?, options.to_owned());
-        let options = self::options(ReaderOptions::parse(options))?;
+        let options = self::options(options.parse::<ReaderOptions>())?;
         let opened = match File::open(&spec.0, options) {
             Ok(opening) => operation::wait(py, opening)?.map_err(RecordError::from).and_then(|opened| opened),
             Err(error) => Err(error.into()),
@@ -222,7 +222,7 @@ impl ArrayRecordReader {
     fn close(&self) -> PyResult<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let text = match &*state {
-            State::Open(reader) => reader.file().index().writer_options().map(str::to_owned),
+            State::Open(reader) => reader.file().writer_options().map(str::to_owned),
             State::Failed(_) => None,
             State::Closed(text) => text.clone(),
         };
@@ -245,7 +245,7 @@ impl ArrayRecordReader {
     /// The options that the file was written with.
     fn writer_options_string(&self) -> Option<String> {
         match &*self.state.lock().unwrap_or_else(PoisonError::into_inner) {
-            State::Open(reader) => reader.file().index().writer_options().map(str::to_owned),
+            State::Open(reader) => reader.file().writer_options().map(str::to_owned),
             State::Failed(_) => None,
             State::Closed(text) => text.clone(),
         }
@@ -363,7 +363,7 @@ impl ArrayRecordFiles {
 impl ArrayRecordFiles {
     #[new]
     fn new(py: Python<'_>, parts: Vec<(String, u64, Option<u64>)>, options: &str) -> PyResult<Self> {
-        let options = self::options(ReaderOptions::parse(options))?;
+        let options = self::options(options.parse::<ReaderOptions>())?;
         let part = |(name, start, end): (String, u64, Option<u64>)| {
             Ok(Part { uri: paths::uri(&PyString::new(py, &name).into_any())?, start, end })
         };

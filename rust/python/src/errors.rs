@@ -106,7 +106,7 @@ fn record_class(error: &RecordError) -> &'static str {
         RecordError::Store(error) => store_class(error),
         RecordError::Format { source, .. } if source.is_not_found() => "MissingArrayError",
         RecordError::Format { source, .. } => format_class(source.is_unsupported()),
-        RecordError::Config { .. } => "ConfigError",
+        RecordError::Config { .. } | RecordError::Options(_) => "ConfigError",
         RecordError::OutOfRange { .. } => "OutOfRangeError",
         RecordError::Closed { .. } => "StoreError",
     }

@@ -28,6 +28,9 @@ pub enum RecordError {
         /// What was found, and what was expected.
         source: FormatError,
     },
+    /// A text of options is wrong.
+    #[error(transparent)]
+    Options(#[from] OptionError),
     /// An option has a value outside its range.
     #[error("option `{option}`: found {found}, expected {expected}")]
     Config {
@@ -78,12 +81,6 @@ impl fmt::Display for Place {
     }
 }
 
-impl From<OptionError> for RecordError {
-    fn from(OptionError { option, found, expected }: OptionError) -> Self {
-        Self::Config { option, found, expected }
-    }
-}
-
 impl RecordError {
     /// An option out of range.
     pub fn config(option: impl Into<String>, found: impl Into<String>, expected: impl Into<String>) -> Self {
@@ -101,7 +98,7 @@ impl RecordError {
         match self {
             Self::Store(error) => error.uri(),
             Self::Format { uri, .. } | Self::OutOfRange { uri, .. } | Self::Closed { uri, .. } => uri,
-            Self::Config { .. } => "",
+            Self::Config { .. } | Self::Options(_) => "",
         }
     }
 
@@ -111,7 +108,7 @@ impl RecordError {
         match self {
             Self::Format { place, .. } => *place,
             Self::OutOfRange { index, .. } => Place { offset: None, record: Some(*index) },
-            Self::Store(_) | Self::Config { .. } | Self::Closed { .. } => Place::default(),
+            Self::Store(_) | Self::Config { .. } | Self::Options(_) | Self::Closed { .. } => Place::default(),
         }
     }
 }

@@ -1,50 +1,56 @@
-//! The protobuf messages of the index and the postscript; field numbers are those of the format.
-//!
-//! Fields are optional so that an absent one is told from a zero, and so that zeros are written, as the format asks for.
+//! The messages of the index.
 
-/// One data chunk.
-#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
-pub(super) struct Entry {
-    #[prost(uint64, optional, tag = "1")]
-    pub chunk_offset: Option<u64>,
-    #[prost(uint64, optional, tag = "2")]
-    pub decoded_data_size: Option<u64>,
-    #[prost(uint64, optional, tag = "3")]
-    pub num_records: Option<u64>,
-}
+use prost::Message;
 
-/// The first record of the index.
-#[derive(Clone, PartialEq, Eq, prost::Message)]
-pub(super) struct FooterMetadata {
-    #[prost(message, optional, tag = "1")]
-    pub array_record: Option<Metadata>,
-}
+use super::{ArrayRecordError, Result};
 
-/// What the whole file holds.
-#[derive(Clone, PartialEq, Eq, prost::Message)]
-pub(super) struct Metadata {
-    #[prost(uint32, optional, tag = "1")]
-    pub version: Option<u32>,
-    #[prost(uint64, optional, tag = "2")]
-    pub num_chunks: Option<u64>,
-    #[prost(uint64, optional, tag = "3")]
-    pub num_records: Option<u64>,
-    /// Bytes, because files whose text is no UTF-8 are otherwise sound.
-    #[prost(bytes = "vec", optional, tag = "4")]
-    pub writer_options: Option<Vec<u8>>,
-}
-
-/// Where the index is.
-#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
-pub(super) struct Postscript {
-    #[prost(uint64, optional, tag = "1")]
-    pub footer_offset: Option<u64>,
-    #[prost(uint64, optional, tag = "2")]
-    pub magic: Option<u64>,
-}
-
-/// Marks a postscript.
+/// What the postscript carries to be told from other records.
 pub(super) const MAGIC: u64 = 0x7193_0e70_4fda_e05e;
 
-/// The only version there is.
+/// The only version of the format.
 pub(super) const VERSION: u32 = 1;
+
+/// One data chunk.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub(super) struct Entry {
+    #[prost(uint64, optional, tag = "1")]
+    pub(super) chunk_offset: Option<u64>,
+    #[prost(uint64, optional, tag = "2")]
+    pub(super) decoded_data_size: Option<u64>,
+    #[prost(uint64, optional, tag = "3")]
+    pub(super) num_records: Option<u64>,
+}
+
+/// The first record of the footer.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(super) struct FooterMetadata {
+    #[prost(message, optional, tag = "1")]
+    pub(super) array_record: Option<Metadata>,
+}
+
+/// What the footer says about the file.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(super) struct Metadata {
+    #[prost(uint32, optional, tag = "1")]
+    pub(super) version: Option<u32>,
+    #[prost(uint64, optional, tag = "2")]
+    pub(super) num_chunks: Option<u64>,
+    #[prost(uint64, optional, tag = "3")]
+    pub(super) num_records: Option<u64>,
+    #[prost(string, optional, tag = "4")]
+    pub(super) writer_options: Option<String>,
+}
+
+/// Where the footer is.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub(super) struct Postscript {
+    #[prost(uint64, optional, tag = "1")]
+    pub(super) footer_offset: Option<u64>,
+    #[prost(uint64, optional, tag = "2")]
+    pub(super) magic: Option<u64>,
+}
+
+/// A message in the chunk at `begin`.
+pub(super) fn decode<M: Message + Default>(bytes: &[u8], part: &'static str, begin: u64) -> Result<M> {
+    M::decode(bytes).map_err(|error| ArrayRecordError::Message { part, begin, detail: error.to_string() })
+}

@@ -1,73 +1,68 @@
-//! Options of writers and readers, as texts.
-//!
-//! A text is a list of `key` or `key:value`, separated by commas. Keys, ranges and defaults are those of the reference
-//! implementation; sizes may also be spelt with a `B` behind the letter (`16MB`), as its documentation has them, and a
-//! bare `pad_to_block_boundary` means true.
+//! Option strings of writers and readers.
 
+use std::fmt::Write as _;
 use std::str::FromStr;
 
-use super::error::OptionError;
-use super::writer::DEFAULT_GROUP_SIZE;
+use super::OptionError;
+use super::size::{Item, items};
 use crate::riegeli::Compression;
 use crate::riegeli::transpose::DEFAULT_BUCKET_SIZE;
 
-type Result<T, E = OptionError> = std::result::Result<T, E>;
+/// Records in a group where nothing else limits it.
+pub const DEFAULT_GROUP_SIZE: u32 = 65536;
 
-/// Window of Zstandard where the options do not say, as a power of two.
+/// Window of Zstandard where none is asked for, as upstream has it.
 const ZSTD_WINDOW_LOG: u8 = 20;
 
-/// How records are grouped and compressed.
+/// Level of Zstandard where none is asked for.
+const ZSTD_LEVEL: i32 = 3;
+
+/// Level of Brotli where none is asked for.
+const BROTLI_LEVEL: u8 = 6;
+
+const MOST: i64 = i32::MAX as i64;
+
+const MEBIBYTE: u64 = 1 << 20;
+
+/// How an ArrayRecord file is written. Made from an option string by [`str::parse`].
+///
+/// Options are separated by commas, each is a key or `key:value`, and none may occur twice. `brotli`, `zstd`, `snappy`
+/// and `uncompressed` exclude each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WriterOptions {
-    /// Records of a chunk (`group_size`); `None` for [`DEFAULT_GROUP_SIZE`], or fewer where records are large.
-    pub group_size: Option<u64>,
-    /// Chunks that are compressed at the same time (`max_parallelism`); `None` for as many as there are cores.
-    pub max_parallelism: Option<u32>,
-    /// Milliseconds between two looks at a writer that is ahead of its compressors (`saturation_delay_ms`, 10).
-    pub saturation_delay_ms: u32,
-    /// Whether messages are split into columns (`transpose`, false).
+    /// `group_size`, 1 to 2147483647: records in a chunk. Where `None`, the default, a group has
+    /// [`DEFAULT_GROUP_SIZE`] records or as many as first make up [`FIRST_GROUP_BYTES`](super::FIRST_GROUP_BYTES).
+    pub group_size: Option<u32>,
+    /// `transpose`: whether records are taken for protobuf messages and split into columns; false by default.
     pub transpose: bool,
-    /// Bytes of values that are compressed together in transposed chunks (`transpose_bucket_size`, 256).
+    /// `transpose_bucket_size`: bytes of columns that are compressed together, 256 by default.
     pub transpose_bucket_size: u64,
-    /// `uncompressed`, `brotli`, `zstd` (the default, level 3) or `snappy`, and `window_log`.
+    /// `uncompressed`, `brotli[:0..11]`, `zstd[:-131072..22]` (the default, level 3), `snappy[:1..2]`, with `window_log`
+    /// 10 to 30 for Brotli (22 by default) and 10 to 31 for Zstandard (20 by default). Both levels of Snappy make the
+    /// same bytes.
     pub compression: Compression,
-    /// Whether each chunk is followed by padding up to the next 64 KiB (`pad_to_block_boundary`, false).
+    /// `pad_to_block_boundary`: whether each chunk begins at a multiple of 64 KiB; false by default, true where the option
+    /// has no value.
     pub pad_to_block_boundary: bool,
+    /// `max_parallelism`, 1 to 2147483647: groups that may be compressed at a time; the writer chooses where `None`, the
+    /// default.
+    pub max_parallelism: Option<u32>,
+    /// `saturation_delay_ms`, 1 to 2147483647: milliseconds for which a writer whose groups all wait may hold up its
+    /// caller before it looks again; 10 by default. It has no effect on the file.
+    pub saturation_delay_ms: u32,
 }
 
 impl Default for WriterOptions {
     fn default() -> Self {
         Self {
             group_size: None,
-            max_parallelism: None,
-            saturation_delay_ms: 10,
             transpose: false,
             transpose_bucket_size: DEFAULT_BUCKET_SIZE,
-            compression: Compression::Zstd { level: 3, window_log: Some(ZSTD_WINDOW_LOG) },
+            compression: Compression::Zstd { level: ZSTD_LEVEL, window_log: Some(ZSTD_WINDOW_LOG) },
             pad_to_block_boundary: false,
+            max_parallelism: None,
+            saturation_delay_ms: 10,
         }
-    }
-}
-
-/// How a file is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReaderOptions {
-    /// Bytes of the file that sequential reading is ahead at most (`readahead_buffer_size`, 16 MiB); 0 for none. Random
-    /// access never reads ahead.
-    pub readahead: u64,
-    /// Chunks that are read and decoded at the same time (`max_parallelism`); `None` for as many as there are cores, 0 for
-    /// the calling thread alone.
-    pub max_parallelism: Option<u32>,
-    /// Whether the index stays in memory (`index_storage_option`, `in_memory`); otherwise each call reads it anew.
-    pub index_in_memory: bool,
-    /// Bytes before the last 64 KiB that are read along when a file of a network store is opened, as they are likely to
-    /// hold the index (`footer_prefetch_bytes`, 1 MiB).
-    pub footer_prefetch: u64,
-}
-
-impl Default for ReaderOptions {
-    fn default() -> Self {
-        Self { readahead: 16 << 20, max_parallelism: None, index_in_memory: true, footer_prefetch: 1 << 20 }
     }
 }
 
@@ -86,239 +81,287 @@ const WRITER_KEYS: &[&str] = &[
     "pad_to_block_boundary",
 ];
 
-const READER_KEYS: &[&str] =
-    &["readahead_buffer_size", "max_parallelism", "index_storage_option", "footer_prefetch_bytes"];
+const WRITER_LIST: &str = "default, group_size, max_parallelism, saturation_delay_ms, transpose, transpose_bucket_size, \
+                           uncompressed, brotli, zstd, snappy, window_log, pad_to_block_boundary";
 
-const COMPRESSIONS: [&str; 4] = ["uncompressed", "brotli", "zstd", "snappy"];
+const POSITIVE: &str = "1 to 2147483647";
 
-/// The options of a text, each at most once.
-struct Parsed<'a>(Vec<(&'a str, Option<&'a str>)>);
+impl FromStr for WriterOptions {
+    type Err = OptionError;
 
-impl<'a> Parsed<'a> {
-    fn parse(text: &'a str, keys: &[&str]) -> Result<Self> {
-        let mut found: Vec<(&str, Option<&str>)> = Vec::new();
-        for option in text.split(',').filter(|option| !option.is_empty()) {
-            let (key, value) = option.split_once(':').map_or((option, None), |(key, value)| (key, Some(value)));
-            if !keys.contains(&key) {
-                return Err(error(key, "no option of that name", &format!("one of {}", keys.join(", "))));
+    fn from_str(text: &str) -> Result<Self, OptionError> {
+        let items = items(text, WRITER_KEYS, WRITER_LIST)?;
+        let mut options = Self::default();
+        let mut chosen: Option<&'static str> = None;
+        let mut window: Option<&Item<'_>> = None;
+        for item in &items {
+            match item.key {
+                "default" if item.is_first => item.flag()?,
+                "default" => return Err(OptionError::DefaultNotFirst),
+                "group_size" => options.group_size = Some(item.number(1..=MOST, POSITIVE)? as u32),
+                "max_parallelism" if item.is_auto() => options.max_parallelism = None,
+                "max_parallelism" => {
+                    options.max_parallelism = Some(item.number(1..=MOST, "auto or 1 to 2147483647")? as u32);
+                }
+                "saturation_delay_ms" => options.saturation_delay_ms = item.number(1..=MOST, POSITIVE)? as u32,
+                "transpose" => options.transpose = item.switch()?,
+                "transpose_bucket_size" if item.is_auto() => options.transpose_bucket_size = DEFAULT_BUCKET_SIZE,
+                "transpose_bucket_size" => {
+                    let expected = "auto or a number of bytes, at least 1";
+                    options.transpose_bucket_size = item.bytes(1..=u64::MAX, expected)?;
+                }
+                "pad_to_block_boundary" => options.pad_to_block_boundary = item.switch()?,
+                "window_log" => window = Some(item),
+                _ => {
+                    if let Some(other) = chosen.replace(item.key) {
+                        return Err(OptionError::Conflict { key: item.key, other });
+                    }
+                    options.compression = compression(item)?;
+                }
             }
-            if found.iter().any(|(earlier, _)| *earlier == key) {
-                return Err(error(key, "it more than once", "it once"));
-            }
-            if key == "default" && !found.is_empty() {
-                return Err(error(key, &format!("it behind {}", found[0].0), "it in front of all others"));
-            }
-            found.push((key, value));
         }
-        Ok(Self(found))
-    }
-
-    /// Whether an option is there, and its value.
-    fn get(&self, key: &str) -> Option<Option<&'a str>> {
-        self.0.iter().find(|(found, _)| *found == key).map(|(_, value)| *value)
-    }
-
-    fn bare(&self, key: &str) -> Result<bool> {
-        match self.get(key) {
-            Some(Some(value)) => Err(error(key, &format!("{value:?}"), "no value")),
-            found => Ok(found.is_some()),
+        if let Some(item) = window {
+            set_window(&mut options.compression, item)?;
         }
-    }
-
-    /// A number with a name for "let the library choose".
-    fn number<T: FromStr + PartialOrd>(
-        &self,
-        key: &str,
-        range: std::ops::RangeInclusive<T>,
-        auto: bool,
-        expected: &str,
-    ) -> Result<Option<T>> {
-        let Some(value) = self.get(key) else { return Ok(None) };
-        if auto && value == Some("auto") {
-            return Ok(None);
-        }
-        let number = value.and_then(|value| value.trim().parse().ok()).filter(|number| range.contains(number));
-        number.map(Some).ok_or_else(|| error(key, &shown(value), expected))
-    }
-
-    /// As [`number`](Self::number), of an option whose bare form means `default`.
-    fn level<T: FromStr + PartialOrd>(
-        &self,
-        key: &str,
-        default: T,
-        range: std::ops::RangeInclusive<T>,
-        expected: &str,
-    ) -> Result<Option<T>> {
-        if self.get(key) == Some(None) { Ok(Some(default)) } else { self.number(key, range, false, expected) }
-    }
-
-    fn flag(&self, key: &str) -> Result<bool> {
-        match self.get(key) {
-            None | Some(Some("false")) => Ok(false),
-            Some(None | Some("true")) => Ok(true),
-            Some(value) => Err(error(key, &shown(value), "true or false")),
-        }
-    }
-
-    /// A number of bytes, `None` for `auto`.
-    fn size(&self, key: &str, range: std::ops::RangeInclusive<u64>, expected: &str) -> Result<Option<u64>> {
-        let Some(value) = self.get(key) else { return Ok(None) };
-        if value == Some("auto") {
-            return Ok(None);
-        }
-        let size = value.and_then(bytes).filter(|size| range.contains(size));
-        size.map(Some).ok_or_else(|| error(key, &shown(value), expected))
+        Ok(options)
     }
 }
 
-impl WriterOptions {
-    /// Reads options from a text.
-    ///
-    /// # Errors
-    /// [`OptionError`] for an option that does not exist, is given twice, has a value out of range, or contradicts
-    /// another.
-    pub fn parse(text: &str) -> Result<Self> {
-        const COUNT: &str = "an integer from 1 to 2147483647";
-        let most = i32::MAX as u32;
-        let parsed = Parsed::parse(text, WRITER_KEYS)?;
-        parsed.bare("default")?;
-        let default = Self::default();
-        Ok(Self {
-            group_size: parsed.number("group_size", 1..=u64::from(most), false, COUNT)?,
-            max_parallelism: parsed.number("max_parallelism", 1..=most, true, "auto, or an integer from 1")?,
-            saturation_delay_ms: parsed
-                .number("saturation_delay_ms", 1..=most, false, COUNT)?
-                .unwrap_or(default.saturation_delay_ms),
-            transpose: parsed.flag("transpose")?,
-            transpose_bucket_size: parsed
-                .size("transpose_bucket_size", 1..=u64::MAX, "auto, or a size of at least 1, such as 4K")?
-                .unwrap_or(DEFAULT_BUCKET_SIZE),
-            compression: compression(&parsed)?,
-            pad_to_block_boundary: parsed.flag("pad_to_block_boundary")?,
-        })
-    }
-
-    /// The text that a file keeps of its writer's options, for groups of `group_size` records.
-    ///
-    /// Chunks do not depend on how many were compressed at a time; the reference implementation always writes 1.
-    #[must_use]
-    pub fn text(&self, group_size: u64) -> String {
-        let mut text = format!(
-            "group_size:{group_size},transpose:{},pad_to_block_boundary:{}",
-            self.transpose, self.pad_to_block_boundary
-        );
-        if self.transpose {
-            text += &format!(",transpose_bucket_size:{}", self.transpose_bucket_size);
+fn compression(item: &Item<'_>) -> Result<Compression, OptionError> {
+    Ok(match (item.key, item.value) {
+        ("brotli", None) => Compression::Brotli { level: BROTLI_LEVEL, window_log: None },
+        ("brotli", _) => Compression::Brotli { level: item.number(0..=11, "0 to 11")? as u8, window_log: None },
+        ("zstd", None) => Compression::Zstd { level: ZSTD_LEVEL, window_log: Some(ZSTD_WINDOW_LOG) },
+        ("zstd", _) => {
+            let level = item.number(-131_072..=22, "-131072 to 22")? as i32;
+            Compression::Zstd { level, window_log: Some(ZSTD_WINDOW_LOG) }
         }
-        let (codec, window_log) = match self.compression {
-            Compression::None => (",uncompressed".into(), None),
-            Compression::Brotli { level, window_log } => (format!(",brotli:{level}"), window_log),
-            Compression::Zstd { level, window_log } => {
-                (format!(",zstd:{level}"), Some(window_log.unwrap_or(ZSTD_WINDOW_LOG)))
-            }
-            Compression::Snappy => (",snappy".into(), None),
-        };
-        text += &codec;
-        if let Some(window_log) = window_log {
-            text += &format!(",window_log:{window_log}");
-        }
-        text + ",max_parallelism:1"
-    }
-
-    /// Records of a full group, before a first group has closed early.
-    #[must_use]
-    pub fn group_size_or_default(&self) -> u64 {
-        self.group_size.unwrap_or(DEFAULT_GROUP_SIZE)
-    }
-}
-
-fn compression(parsed: &Parsed<'_>) -> Result<Compression> {
-    let given: Vec<&str> = COMPRESSIONS.into_iter().filter(|key| parsed.get(key).is_some()).collect();
-    if let [first, second, ..] = given[..] {
-        return Err(error(second, &format!("it beside {first}"), "one compression"));
-    }
-    let window = |range, expected| parsed.number("window_log", range, true, expected);
-    Ok(match given.first().copied().unwrap_or("zstd") {
-        "brotli" => Compression::Brotli {
-            level: parsed.level("brotli", 6, 0..=11, "a level from 0 to 11")?.unwrap_or(6),
-            window_log: window(10..=30, "auto, or an integer from 10 to 30 (brotli)")?,
-        },
-        "zstd" => {
-            let level = parsed.level("zstd", 3, -131_072..=22, "a level from -131072 to 22")?.unwrap_or(3);
-            let window_log = window(10..=31, "auto, or an integer from 10 to 31 (zstd)")?;
-            Compression::Zstd {
-                level: if level == 0 { 3 } else { level },
-                window_log: Some(window_log.unwrap_or(ZSTD_WINDOW_LOG)),
-            }
-        }
-        other => {
-            if other == "snappy" {
-                parsed.level("snappy", 1, 1..=2, "a level from 1 to 2")?;
-            } else {
-                parsed.bare(other)?;
-            }
-            if parsed.get("window_log").is_some() {
-                return Err(error("window_log", &format!("it beside {other}"), "it beside brotli or zstd"));
-            }
-            if other == "snappy" { Compression::Snappy } else { Compression::None }
-        }
+        ("snappy", None) => Compression::Snappy,
+        ("snappy", _) => item.number(1..=2, "1 to 2").map(|_| Compression::Snappy)?,
+        _ => item.flag().map(|()| Compression::None)?,
     })
 }
 
-impl ReaderOptions {
-    /// Reads options from a text.
-    ///
-    /// # Errors
-    /// As [`WriterOptions::parse`].
-    pub fn parse(text: &str) -> Result<Self> {
-        let parsed = Parsed::parse(text, READER_KEYS)?;
-        let default = Self::default();
-        let index_in_memory = match parsed.get("index_storage_option") {
-            None | Some(Some("" | "in_memory")) => true,
-            Some(Some("offloaded")) => false,
-            Some(value) => return Err(error("index_storage_option", &shown(value), "in_memory or offloaded")),
+/// Window logs come before or behind the compression that they are for.
+fn set_window(compression: &mut Compression, item: &Item<'_>) -> Result<(), OptionError> {
+    match compression {
+        Compression::Zstd { .. } | Compression::Brotli { .. } if item.is_auto() => {}
+        Compression::Zstd { window_log, .. } => {
+            *window_log = Some(item.number(10..=31, "auto or 10 to 31 with zstd")? as u8);
+        }
+        Compression::Brotli { window_log, .. } => {
+            *window_log = Some(item.number(10..=30, "auto or 10 to 30 with brotli")? as u8);
+        }
+        Compression::Snappy => return Err(OptionError::Conflict { key: item.key, other: "snappy" }),
+        Compression::None => return Err(OptionError::Conflict { key: item.key, other: "uncompressed" }),
+    }
+    Ok(())
+}
+
+impl WriterOptions {
+    /// The text that a file of groups of `group_size` records keeps of its options. It has the parallelism of the
+    /// reference's writer, which is always 1, so that files do not depend on the machine that wrote them.
+    #[must_use]
+    pub fn text(&self, group_size: u32) -> String {
+        let Self { transpose, pad_to_block_boundary, .. } = self;
+        let mut text =
+            format!("group_size:{group_size},transpose:{transpose},pad_to_block_boundary:{pad_to_block_boundary}");
+        // Writing to a string does not fail.
+        let mut add = |part: std::fmt::Arguments<'_>| text.write_fmt(part).unwrap_or_default();
+        if *transpose {
+            add(format_args!(",transpose_bucket_size:{}", self.transpose_bucket_size));
+        }
+        let window = match self.compression {
+            Compression::None => {
+                add(format_args!(",uncompressed"));
+                None
+            }
+            Compression::Snappy => {
+                add(format_args!(",snappy"));
+                None
+            }
+            Compression::Brotli { level, window_log } => {
+                add(format_args!(",brotli:{level}"));
+                window_log
+            }
+            Compression::Zstd { level, window_log } => {
+                add(format_args!(",zstd:{level}"));
+                window_log
+            }
         };
-        Ok(Self {
-            readahead: parsed
-                .size("readahead_buffer_size", 0..=1 << 30, "auto, or a size up to 1G, such as 16MB")?
-                .unwrap_or(default.readahead),
-            max_parallelism: parsed.number(
-                "max_parallelism",
-                0..=i32::MAX as u32,
-                true,
-                "auto, or an integer from 0",
-            )?,
-            index_in_memory,
-            footer_prefetch: parsed
-                .size("footer_prefetch_bytes", 0..=u64::MAX, "auto, or a size, such as 1M")?
-                .unwrap_or(default.footer_prefetch),
-        })
+        if let Some(log) = window {
+            add(format_args!(",window_log:{log}"));
+        }
+        add(format_args!(",max_parallelism:1"));
+        text
     }
 }
 
-/// A real number with an optional suffix, a power of 1024, rounded to bytes.
-fn bytes(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let text = text.strip_suffix('B').unwrap_or(text);
-    let (number, shift) = match text.char_indices().last()? {
-        (at, 'k' | 'K') => (&text[..at], 10),
-        (at, 'M') => (&text[..at], 20),
-        (at, 'G') => (&text[..at], 30),
-        (at, 'T') => (&text[..at], 40),
-        (at, 'P') => (&text[..at], 50),
-        (at, 'E') => (&text[..at], 60),
-        _ => (text, 0),
-    };
-    // Words such as `inf` are numbers to the parser, and not to users.
-    let plain = number.starts_with(|first: char| first.is_ascii_digit() || first == '.');
-    let size = number.parse::<f64>().ok().filter(|_| plain)? * (1_u64 << shift) as f64;
-    (size < u64::MAX as f64).then_some(size.round() as u64)
+/// Where a reader keeps the index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IndexStorage {
+    /// In memory, about 8 bytes a chunk and at most three times as much.
+    #[default]
+    InMemory,
+    /// In the file, from where it is read again when it is needed.
+    Offloaded,
 }
 
-fn shown(value: Option<&str>) -> String {
-    value.map_or_else(|| "no value".into(), |value| format!("{value:?}"))
+/// How an ArrayRecord file is read. Made from an option string by [`str::parse`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReaderOptions {
+    /// `readahead_buffer_size`, 0 to 1 GiB: bytes that sequential reading may fetch ahead; 16 MiB by default. It does not
+    /// concern random access.
+    pub readahead_buffer_size: u64,
+    /// `max_parallelism`, 0 to 2147483647: chunks decoded at a time, 0 for none but the caller's; the reader chooses where
+    /// `None`, the default.
+    pub max_parallelism: Option<u32>,
+    /// `index_storage_option`: `in_memory`, which is the default, or `offloaded`.
+    pub index_storage: IndexStorage,
+    /// `footer_prefetch_bytes`: bytes before the last block that are read together with it, in the hope that they hold
+    /// the index; 1 MiB by default.
+    pub footer_prefetch_bytes: u64,
 }
 
-fn error(option: &str, found: &str, expected: &str) -> OptionError {
-    OptionError { option: option.into(), found: found.into(), expected: expected.into() }
+impl Default for ReaderOptions {
+    fn default() -> Self {
+        Self {
+            readahead_buffer_size: 16 * MEBIBYTE,
+            max_parallelism: None,
+            index_storage: IndexStorage::InMemory,
+            footer_prefetch_bytes: MEBIBYTE,
+        }
+    }
+}
+
+const READER_KEYS: &[&str] =
+    &["readahead_buffer_size", "max_parallelism", "index_storage_option", "footer_prefetch_bytes"];
+
+const READER_LIST: &str = "readahead_buffer_size, max_parallelism, index_storage_option, footer_prefetch_bytes";
+
+impl FromStr for ReaderOptions {
+    type Err = OptionError;
+
+    fn from_str(text: &str) -> Result<Self, OptionError> {
+        let mut options = Self::default();
+        for item in items(text, READER_KEYS, READER_LIST)? {
+            match item.key {
+                _ if item.is_auto() && item.key != "index_storage_option" => {}
+                "readahead_buffer_size" => {
+                    let expected = "auto or a number of bytes, at most 1G";
+                    options.readahead_buffer_size = item.bytes(0..=1024 * MEBIBYTE, expected)?;
+                }
+                "max_parallelism" => {
+                    options.max_parallelism = Some(item.number(0..=MOST, "auto or 0 to 2147483647")? as u32);
+                }
+                "footer_prefetch_bytes" => {
+                    options.footer_prefetch_bytes = item.bytes(0..=u64::MAX, "auto or a number of bytes")?;
+                }
+                _ => {
+                    options.index_storage = match item.value {
+                        Some("in_memory" | "") => IndexStorage::InMemory,
+                        Some("offloaded") => IndexStorage::Offloaded,
+                        _ => return Err(item.wrong("in_memory or offloaded")),
+                    }
+                }
+            }
+        }
+        Ok(options)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(options: &str) -> String {
+        options.parse::<WriterOptions>().unwrap().text(DEFAULT_GROUP_SIZE)
+    }
+
+    #[test]
+    fn what_files_keep_of_their_options() {
+        let plain = "group_size:65536,transpose:false,pad_to_block_boundary:false";
+        for (options, kept) in [
+            ("", ",zstd:3,window_log:20"),
+            (",,default,", ",zstd:3,window_log:20"),
+            ("zstd:-5,window_log: 31 ", ",zstd:-5,window_log:31"),
+            ("window_log:auto,zstd", ",zstd:3,window_log:20"),
+            ("window_log:12,brotli:11", ",brotli:11,window_log:12"),
+            ("brotli,window_log:auto", ",brotli:6"),
+            ("snappy:2,max_parallelism:auto,saturation_delay_ms:5", ",snappy"),
+            ("uncompressed,max_parallelism:4", ",uncompressed"),
+        ] {
+            assert_eq!(text(options), format!("{plain}{kept},max_parallelism:1"), "{options}");
+        }
+        let transposed = "group_size:65536,transpose:true,pad_to_block_boundary:true,transpose_bucket_size:4096,snappy";
+        let options = "transpose,transpose_bucket_size:4k,pad_to_block_boundary,snappy";
+        assert_eq!(text(options), format!("{transposed},max_parallelism:1"));
+    }
+
+    #[test]
+    fn wrong_writer_options() {
+        for options in [
+            "blah",
+            "Zstd",
+            " zstd",
+            "zstd:23",
+            "zstd:-131073",
+            "zstd:",
+            "zstd:x",
+            "brotli:12",
+            "brotli:-1",
+            "snappy:0",
+            "snappy:3",
+            "uncompressed:true",
+            "uncompressed:",
+            "zstd,brotli",
+            "uncompressed,snappy",
+            "zstd,zstd",
+            "group_size:0",
+            "group_size:2147483648",
+            "group_size",
+            "group_size:1,group_size:1",
+            "max_parallelism:0",
+            "saturation_delay_ms:0",
+            "transpose:yes",
+            "transpose_bucket_size:0",
+            "transpose_bucket_size:x",
+            "window_log:9",
+            "window_log:32",
+            "brotli,window_log:31",
+            "snappy,window_log:20",
+            "uncompressed,window_log:auto",
+            "pad_to_block_boundary:1",
+            "zstd,default",
+            "default:1",
+            "readahead_buffer_size:0",
+        ] {
+            assert!(options.parse::<WriterOptions>().is_err(), "{options}");
+        }
+    }
+
+    #[test]
+    fn reader_options() {
+        let parse = str::parse::<ReaderOptions>;
+        assert_eq!(parse(""), Ok(ReaderOptions::default()));
+        assert_eq!(parse("readahead_buffer_size:auto,max_parallelism:auto").unwrap(), ReaderOptions::default());
+        let options = parse("readahead_buffer_size:16MB,max_parallelism:0,index_storage_option:offloaded").unwrap();
+        assert_eq!(options.readahead_buffer_size, 16 << 20);
+        assert_eq!(options.max_parallelism, Some(0));
+        assert_eq!(options.index_storage, IndexStorage::Offloaded);
+        assert_eq!(parse("index_storage_option:,footer_prefetch_bytes:0").unwrap().footer_prefetch_bytes, 0);
+        for wrong in [
+            "group_size:1",
+            "default",
+            "readahead_buffer_size:-1",
+            "readahead_buffer_size:1.1G",
+            "readahead_buffer_size",
+            "max_parallelism:-1",
+            "index_storage_option:disk",
+            "index_storage_option:auto",
+            "readahead_buffer_size:0,readahead_buffer_size:0",
+        ] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
 }

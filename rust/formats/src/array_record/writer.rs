@@ -1,153 +1,164 @@
-//! Writing: records into groups, groups into chunks, chunks into a file.
+//! From records to chunks.
 
-use prost::Message;
+use super::{DEFAULT_GROUP_SIZE, Placer, Result, WriterOptions};
+use crate::riegeli::{Compression, Dialect, EncodedChunk, Group, Records, RecordsRef, simple, transpose};
 
-use super::error::ArrayRecordError;
-use super::messages::{Entry, FooterMetadata, MAGIC, Metadata, Postscript, VERSION};
-use super::{Result, WriterOptions};
-use crate::riegeli::chunk::{EncodedChunk, write_padding, write_signature};
-use crate::riegeli::{Compression, Dialect, Group, Records, simple, transpose};
+/// Record bytes that close the first group of a file whose group size is not given: 16 MiB. The number of its records is
+/// then the size of all groups, so that large records do not pile up in memory and small ones still make large groups.
+pub const FIRST_GROUP_BYTES: usize = 16 << 20;
 
-/// Records of a group where the options do not say.
-pub const DEFAULT_GROUP_SIZE: u64 = 65536;
+/// Makes chunks of groups of records. Groups do not depend on each other, so that several may be encoded at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Encoder {
+    compression: Compression,
+    /// Bytes of columns that are compressed together, where records are split into columns.
+    bucket_size: Option<u64>,
+}
 
-/// Record bytes at which the first group closes where the options do not say how many records it holds: large records
-/// would otherwise pile up to gigabytes.
-pub const ADAPTIVE_BYTES: usize = 16 << 20;
+impl Encoder {
+    /// An encoder with these options.
+    #[must_use]
+    pub fn new(options: &WriterOptions) -> Self {
+        let bucket_size = options.transpose.then_some(options.transpose_bucket_size);
+        Self { compression: options.compression, bucket_size }
+    }
 
-/// Collects records until a group is full. All groups of a file but the last hold the same number of records.
-#[derive(Debug)]
+    /// The chunk of a group, which can be [placed](Placer::place) anywhere.
+    ///
+    /// # Errors
+    /// What the compressor refuses; a transposed chunk takes no record of 4 GiB or more.
+    pub fn encode(&self, records: &Records) -> Result<EncodedChunk> {
+        Ok(match self.bucket_size {
+            Some(bucket_size) => transpose::encode(records.view(), self.compression, bucket_size)?,
+            None => simple::encode(records, self.compression, Dialect::Riegeli)?,
+        })
+    }
+}
+
+/// Collects records until they make a group.
+#[derive(Debug, Clone)]
 pub struct Grouper {
     group: Group,
-    size: u64,
-    /// Whether the first group, still open, may close early and so tell the size of all.
-    adaptive: bool,
+    /// Records in a group; not known before the first one closes where the options do not give it.
+    size: Option<u32>,
 }
 
 impl Grouper {
-    /// Groups as the options say.
+    /// A grouper with these options.
     #[must_use]
     pub fn new(options: &WriterOptions) -> Self {
-        Self {
-            group: Group::default(),
-            size: options.group_size.unwrap_or(DEFAULT_GROUP_SIZE),
-            adaptive: options.group_size.is_none(),
-        }
+        Self { group: Group::default(), size: options.group_size }
     }
 
-    /// Adds a record; returns the group that it completes.
+    /// Adds a record, copying it; true where the group is complete and has to be [taken](Self::take).
     #[inline]
-    pub fn push(&mut self, record: &[u8]) -> Option<Records> {
-        if self.size == 1 {
-            return Some(Records::one(bytes::Bytes::copy_from_slice(record)));
-        }
+    pub fn push(&mut self, record: &[u8]) -> bool {
         self.group.push(record);
-        if self.adaptive && self.group.byte_len() >= ADAPTIVE_BYTES {
-            self.size = self.group.len() as u64;
+        let len = self.group.len();
+        match self.size {
+            Some(size) => len >= size as usize,
+            None if len >= DEFAULT_GROUP_SIZE as usize || self.group.byte_len() >= FIRST_GROUP_BYTES => {
+                self.size = Some(len as u32);
+                true
+            }
+            None => false,
         }
-        (self.group.len() as u64 >= self.size).then(|| {
-            self.adaptive = false;
-            self.group.take()
-        })
     }
 
-    /// Records that no group was returned for yet.
+    /// The records so far; the group is empty then.
     #[must_use]
-    pub fn pending(&self) -> usize {
-        self.group.len()
+    pub fn take(&mut self) -> Records {
+        self.group.take()
     }
 
-    /// The last group, if it holds anything.
-    pub fn rest(&mut self) -> Option<Records> {
-        (!self.group.is_empty()).then(|| self.group.take())
-    }
-
-    /// Records of a full group.
+    /// The records that wait for their group to close.
     #[must_use]
-    pub fn group_size(&self) -> u64 {
+    pub fn group(&self) -> &Group {
+        &self.group
+    }
+
+    /// Records in a group, once that is known.
+    #[must_use]
+    pub fn size(&self) -> Option<u32> {
         self.size
     }
 }
 
-/// The chunk of one group. It does not depend on other groups, so that several can be encoded at the same time.
+/// Appends the bytes of a file to a vector, which its owner writes out and clears whenever it likes.
 ///
-/// # Errors
-/// What the compressor refuses.
-pub fn encode(records: &Records, options: &WriterOptions) -> Result<EncodedChunk> {
-    Ok(if options.transpose {
-        transpose::encode(records.view(), options.compression, options.transpose_bucket_size)?
-    } else {
-        simple::encode(records, options.compression, Dialect::Riegeli)?
-    })
+/// ```
+/// use s3dlio_formats::array_record::{Opened, Opener, Writer, WriterOptions};
+///
+/// # fn main() -> Result<(), s3dlio_formats::array_record::ArrayRecordError> {
+/// let mut file = Vec::new();
+/// let mut writer = Writer::new("group_size:2,zstd:1".parse()?, &mut file);
+/// for record in ["first", "second", "third"] {
+///     writer.push(record.as_bytes(), &mut file)?;
+/// }
+/// writer.finish(&mut file)?;
+///
+/// let file = bytes::Bytes::from(file);
+/// let mut opener = Opener::new(file.len() as u64, 0)?;
+/// opener.supply(0, file.clone());
+/// let Opened::Index(index) = opener.next_step()? else { panic!("the file is at hand") };
+/// let (chunk, inner) = index.locate(2).expect("a record");
+/// let range = index.range(chunk).expect("a chunk");
+/// let records = index.decode(chunk, &file.slice(range.start as usize..range.end as usize))?;
+/// assert_eq!(records.get(inner).as_deref(), Some(&b"third"[..]));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Writer {
+    encoder: Encoder,
+    grouper: Grouper,
+    placer: Placer,
 }
 
-/// Puts chunks one behind the other, and an index behind all of them.
-#[derive(Debug, Default)]
-pub struct Placer {
-    at: u64,
-    entries: Vec<Entry>,
-    records: u64,
-}
-
-impl Placer {
-    /// Begins a file; `out` takes its first bytes.
-    #[must_use]
-    pub fn begin(out: &mut Vec<u8>) -> Self {
-        Self { at: write_signature(out), entries: Vec::new(), records: 0 }
+impl Writer {
+    /// Starts a file: the signature goes to `out` at once.
+    pub fn new(options: WriterOptions, out: &mut Vec<u8>) -> Self {
+        let (encoder, grouper) = (Encoder::new(&options), Grouper::new(&options));
+        Self { encoder, grouper, placer: Placer::new(options, out) }
     }
 
-    /// Records of all chunks so far.
-    #[must_use]
-    pub fn records(&self) -> u64 {
-        self.records
-    }
-
-    /// Appends the next data chunk to `out`.
+    /// Adds a record; where it completes a group, the chunk goes to `out`.
     ///
     /// # Errors
-    /// [`ArrayRecordError::Riegeli`] and [`ArrayRecordError::TooLarge`] where the file would outgrow all limits.
-    pub fn place(&mut self, chunk: &EncodedChunk, pad_to_block_boundary: bool, out: &mut Vec<u8>) -> Result<()> {
-        let header = chunk.header();
-        self.records = self.records.checked_add(header.num_records).ok_or(ArrayRecordError::TooLarge)?;
-        self.entries.push(Entry {
-            chunk_offset: Some(self.at),
-            decoded_data_size: Some(header.decoded_size),
-            num_records: Some(header.num_records),
-        });
-        self.at = chunk.write(self.at, out)?;
-        if pad_to_block_boundary {
-            self.at = write_padding(self.at, out)?;
+    /// As [`Encoder::encode`] and [`Placer::place`].
+    #[inline]
+    pub fn push(&mut self, record: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        // A group of one record is the record, so that nothing has to be collected.
+        if self.grouper.size == Some(1) && self.encoder.bucket_size.is_none() {
+            return self.placer.place_simple(RecordsRef::one(record), out);
         }
-        Ok(())
+        if self.grouper.push(record) { self.flush(out) } else { Ok(()) }
     }
 
-    /// Appends the index and what else ends a file; `group_size` goes into the text that the index keeps of the options.
+    /// Closes the last group and puts the index to `out`, which completes the file; returns the file's size.
     ///
     /// # Errors
-    /// As [`place`](Self::place).
-    pub fn finish(self, options: &WriterOptions, group_size: u64, out: &mut Vec<u8>) -> Result<()> {
-        let metadata = Metadata {
-            version: Some(VERSION),
-            num_chunks: Some(self.entries.len() as u64),
-            num_records: Some(self.records),
-            writer_options: Some(options.text(group_size).into_bytes()),
-        };
-        let mut index = Group::default();
-        index.push(&FooterMetadata { array_record: Some(metadata) }.encode_to_vec());
-        let mut message = Vec::new();
-        for entry in &self.entries {
-            message.clear();
-            entry.encode_raw(&mut message);
-            index.push(&message);
+    /// As [`push`](Self::push).
+    pub fn finish(mut self, out: &mut Vec<u8>) -> Result<u64> {
+        if !self.grouper.group.is_empty() {
+            self.flush(out)?;
         }
-        let postscript = Postscript { footer_offset: Some(self.at), magic: Some(MAGIC) }.encode_to_vec();
-        let footer = simple::encode(&index.take(), options.compression, Dialect::Riegeli)?;
-        let at = write_padding(footer.write(self.at, out)?, out)?;
-        // Three copies, of which readers need one.
-        let mut copies = Group::default();
-        (0..3).for_each(|_| copies.push(&postscript));
-        let copies = simple::encode(&copies.take(), Compression::None, Dialect::Riegeli)?;
-        write_padding(copies.write(at, out)?, out)?;
+        self.placer.finish(out)
+    }
+
+    /// Records given to the writer so far.
+    #[must_use]
+    pub fn num_records(&self) -> u64 {
+        self.placer.num_records() + self.grouper.group.len() as u64
+    }
+
+    fn flush(&mut self, out: &mut Vec<u8>) -> Result<()> {
+        if self.encoder.bucket_size.is_some() {
+            let chunk = self.encoder.encode(&self.grouper.take())?;
+            return self.placer.place(&chunk, out);
+        }
+        self.placer.place_simple(self.grouper.group.view(), out)?;
+        self.grouper.group.clear();
         Ok(())
     }
 }

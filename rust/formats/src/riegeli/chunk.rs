@@ -287,6 +287,25 @@ pub fn read_data(begin: u64, header: ChunkHeader, bytes: &Bytes, check: Check) -
     Ok(Chunk { begin, header, data })
 }
 
+/// Looks at what fills a chunk up behind its data: zeros, and the block headers in between. `bytes` are those of the file
+/// from the chunk's begin to its end.
+pub(super) fn check_fill(begin: u64, header: &ChunkHeader, bytes: &[u8]) -> Result<()> {
+    let span = Span::new(begin, bytes, Check::All)?;
+    let (mut at, end) = (header.content_end(begin)?, header.end(begin)?);
+    while at < end {
+        if block::is_boundary(at) {
+            span.check_block(at, Some(end))?;
+            at += BLOCK_HEADER;
+        }
+        let until = end.min(at - at % BLOCK + BLOCK);
+        if let Some(found) = span.at(at, until)?.iter().position(|byte| *byte != 0) {
+            return Err(RiegeliError::Fill { begin, found: at + found as u64 });
+        }
+        at = until;
+    }
+    Ok(())
+}
+
 /// The data of a chunk that lies within `bytes`, copied only where block headers stand in between.
 fn gather(span: &Span<'_>, bytes: &Bytes, data_size: u64, content_end: u64) -> Bytes {
     let begin = span.begin;

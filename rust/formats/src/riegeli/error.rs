@@ -79,6 +79,14 @@ pub enum RiegeliError {
         /// The hash stored in the chunk header.
         expected: u64,
     },
+    /// What fills a chunk up is not zeros. Only a thorough look finds this, and it does no harm.
+    #[error("the chunk at byte {begin} is filled up with something else than zeros at byte {found}")]
+    Fill {
+        /// Where the chunk begins.
+        begin: u64,
+        /// The first byte that is not zero.
+        found: u64,
+    },
     /// The file does not begin with a signature.
     #[error("the file begins with a chunk of type {kind:#04x}, expected an empty signature (0x73)")]
     NotSignature {
@@ -215,6 +223,7 @@ impl RiegeliError {
             | Self::TooLarge { begin, .. }
             | Self::ChunkHash { begin, .. }
             | Self::DataHash { begin, .. }
+            | Self::Fill { begin, .. }
             | Self::Chunk { begin, .. } => Some(*begin),
             Self::BlockHash { block } | Self::BlockMismatch { block, .. } => Some(*block),
             Self::NotSignature { .. } => Some(0),

@@ -17,9 +17,9 @@ pub mod records;
 pub mod simple;
 pub mod transpose;
 pub mod walk;
-mod window;
+pub(crate) mod window;
 
-pub use chunk::{Chunk, ChunkHeader, ChunkKind};
+pub use chunk::{Chunk, ChunkHeader, ChunkKind, EncodedChunk, HEADER_SPAN};
 pub use compression::{Codec, Compression};
 pub use error::RiegeliError;
 pub use records::{Group, Records, RecordsRef};

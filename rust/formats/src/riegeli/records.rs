@@ -223,6 +223,12 @@ impl Group {
         self.ends.push(self.data.len());
     }
 
+    /// Adds a record that `append` appends to the bytes of the others.
+    pub(crate) fn push_with(&mut self, append: impl FnOnce(&mut Vec<u8>)) {
+        append(&mut self.data);
+        self.ends.push(self.data.len());
+    }
+
     /// Number of records.
     #[must_use]
     #[inline]

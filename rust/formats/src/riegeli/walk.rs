@@ -62,6 +62,7 @@ pub struct Walker {
     size: u64,
     on_damage: OnDamage,
     read_ahead: u64,
+    is_thorough: bool,
     position: u64,
     state: State,
     window: Window,
@@ -93,13 +94,21 @@ impl Walker {
     #[must_use]
     pub fn from(begin: u64, size: u64, on_damage: OnDamage) -> Self {
         let state = State::Chunk(Check::All);
-        Self { size, on_damage, read_ahead: READ_AHEAD, position: begin, state, window: Window::default() }
+        let window = Window::default();
+        Self { size, on_damage, read_ahead: READ_AHEAD, is_thorough: false, position: begin, state, window }
     }
 
     /// Asks for at least `bytes` at a time, up to the end of the file; 1 MiB unless set.
     #[must_use]
     pub fn read_ahead(mut self, bytes: u64) -> Self {
         self.read_ahead = bytes;
+        self
+    }
+
+    /// Looks also at what fills chunks up, which carries no meaning.
+    #[must_use]
+    pub fn thorough(mut self) -> Self {
+        self.is_thorough = true;
         self
     }
 
@@ -138,11 +147,7 @@ impl Walker {
                 self.state = State::Failed(error);
                 continue;
             }
-            let is_around = matches!(
-                error,
-                RiegeliError::BlockHash { .. } | RiegeliError::BlockMismatch { .. } | RiegeliError::NotSignature { .. }
-            );
-            if is_around {
+            if is_around(&error) {
                 self.state = State::Chunk(Check::Hashes);
                 return Ok(Step::Damage(Damage { error, lost: self.position..self.position }));
             }
@@ -170,15 +175,21 @@ impl Walker {
 
     fn content(&mut self, header: ChunkHeader, check: Check) -> Result<Step> {
         let begin = self.position;
-        let content = begin..header.content_end(begin)?;
+        let (content, end) = (begin..header.content_end(begin)?, header.end(begin)?);
         if content.end > self.size {
             return Err(RiegeliError::Truncated { begin, expected: content.end, found: self.size });
         }
-        if let Some(need) = self.need(&content) {
+        // What fills a chunk up is looked at only together with block headers, whose damage does not count either.
+        let with_fill = begin..if self.is_thorough && check == Check::All { end.min(self.size) } else { content.end };
+        if let Some(need) = self.need(&with_fill) {
             return Ok(Step::Need(need));
         }
-        let chunk = chunk::read_data(begin, header, &self.window.slice(content), check)?;
-        self.resume(header.end(begin)?);
+        let bytes = self.window.slice(with_fill);
+        let chunk = chunk::read_data(begin, header, &bytes, check)?;
+        if self.is_thorough && check == Check::All && end <= self.size {
+            chunk::check_fill(begin, &header, &bytes)?;
+        }
+        self.resume(end);
         Ok(Step::Chunk(chunk))
     }
 
@@ -245,4 +256,15 @@ impl Walker {
         let wanted = (range.end - offset).max(self.read_ahead);
         Some(Need { offset, len: wanted.min(self.size.saturating_sub(offset)) })
     }
+}
+
+/// True for damage around a chunk, which leaves its hashes to tell whether it is sound.
+fn is_around(error: &RiegeliError) -> bool {
+    matches!(
+        error,
+        RiegeliError::BlockHash { .. }
+            | RiegeliError::BlockMismatch { .. }
+            | RiegeliError::NotSignature { .. }
+            | RiegeliError::Fill { .. }
+    )
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 #[derive(Debug, Default)]
-pub(super) struct Window {
+pub(crate) struct Window {
     start: u64,
     end: u64,
     pieces: VecDeque<Bytes>,
@@ -14,12 +14,12 @@ pub(super) struct Window {
 
 impl Window {
     /// Where the next piece has to begin so that it joins the others.
-    pub(super) fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         self.end
     }
 
     /// Adds a piece that begins at `offset`. Where it does not join, everything else is forgotten.
-    pub(super) fn supply(&mut self, offset: u64, piece: Bytes) {
+    pub(crate) fn supply(&mut self, offset: u64, piece: Bytes) {
         if offset != self.end {
             self.pieces.clear();
             (self.start, self.end) = (offset, offset);
@@ -31,7 +31,7 @@ impl Window {
     }
 
     /// Forgets the pieces that lie entirely before `position`.
-    pub(super) fn forget_before(&mut self, position: u64) {
+    pub(crate) fn forget_before(&mut self, position: u64) {
         while let Some(first) = self.pieces.front() {
             let end = self.start + first.len() as u64;
             if end > position {
@@ -43,12 +43,12 @@ impl Window {
     }
 
     /// True where all of `range` is at hand.
-    pub(super) fn has(&self, range: &Range<u64>) -> bool {
+    pub(crate) fn has(&self, range: &Range<u64>) -> bool {
         self.start <= range.start && range.end <= self.end
     }
 
     /// The bytes of a range that is at hand, copied only where it reaches over several pieces.
-    pub(super) fn slice(&self, range: Range<u64>) -> Bytes {
+    pub(crate) fn slice(&self, range: Range<u64>) -> Bytes {
         let mut at = self.start;
         let mut joined: Vec<u8> = Vec::new();
         for piece in &self.pieces {

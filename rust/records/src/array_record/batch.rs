@@ -3,11 +3,13 @@
 use std::ops::Range;
 
 use bytes::Bytes;
+use s3dlio_formats::array_record::ChunkEntry;
 use s3dlio_formats::riegeli::Records;
 use s3dlio_store::Work;
 
 use super::File;
-use crate::error::{RecordError, Result};
+use super::file::Indexed;
+use crate::error::Result;
 use crate::input::work;
 
 /// Bytes of chunks that are in memory at a time beside the results.
@@ -28,7 +30,7 @@ impl File {
     pub fn get(&self, index: u64) -> s3dlio_store::Result<Work<Result<Bytes>>> {
         self.connect()?;
         let file = self.clone();
-        Ok(work(self.input().is_local(), async move { Ok(file.one(index).await) }))
+        Ok(work(self.input().is_local(), async move { Ok(async { file.indexed().await?.one(index).await }.await) }))
     }
 
     /// The records at `indices`, in their order; they may repeat.
@@ -38,23 +40,23 @@ impl File {
     pub fn get_many(&self, indices: Vec<u64>) -> s3dlio_store::Result<Work<Result<Vec<Bytes>>>> {
         self.connect()?;
         let file = self.clone();
-        Ok(work(self.input().is_local(), async move { Ok(file.many(&indices).await) }))
+        Ok(work(self.input().is_local(), async move { Ok(async { file.indexed().await?.many(&indices).await }.await) }))
     }
+}
 
+impl Indexed {
     pub(super) async fn one(&self, index: u64) -> Result<Bytes> {
-        let Some(location) = self.index().locate(index) else {
-            return Err(RecordError::OutOfRange { uri: self.uri().to_string(), index, length: self.len() });
-        };
-        let records = match self.kept(location.chunk) {
+        let Some((chunk, number)) = self.index.locate(index) else { return Err(self.file.out_of_range(index)) };
+        let records = match self.kept(chunk) {
             Some(records) => records,
-            None => self.chunk(location.chunk).await?,
+            None => self.chunk(chunk).await?,
         };
-        Ok(record(&records, location.record))
+        Ok(record(&records, number))
     }
 
     /// Reads and decodes one chunk.
-    async fn chunk(&self, chunk: u64) -> Result<Records> {
-        let bytes = self.input().fetch(self.index().likely_range(chunk)).await?;
+    async fn chunk(&self, chunk: usize) -> Result<Records> {
+        let bytes = self.file.input().fetch(self.likely_range(chunk)).await?;
         match self.decode_likely(chunk, &bytes)? {
             Some(records) => Ok(records),
             None => self.whole(chunk).await,
@@ -62,18 +64,18 @@ impl File {
     }
 
     /// The same, for a chunk that turned out longer than it was likely to be.
-    async fn whole(&self, chunk: u64) -> Result<Records> {
-        let bytes = self.input().fetch(self.index().range(chunk)).await?;
+    async fn whole(&self, chunk: usize) -> Result<Records> {
+        let bytes = self.file.input().fetch(self.index.range(chunk).unwrap_or_default()).await?;
         self.decode(chunk, &bytes)
     }
 
     pub(super) async fn many(&self, indices: &[u64]) -> Result<Vec<Bytes>> {
-        self.check(indices)?;
+        self.file.check(indices)?;
         let mut wanted: Vec<Wanted> = Vec::with_capacity(indices.len());
         for (at, &index) in indices.iter().enumerate() {
             // The check has found it.
-            if let Some(location) = self.index().locate(index) {
-                wanted.push(Wanted { chunk: location.chunk, record: location.record, at });
+            if let Some((chunk, record)) = self.index.locate(index) {
+                wanted.push(Wanted { chunk, record, at });
             }
         }
         wanted.sort_unstable_by_key(|wanted| wanted.chunk);
@@ -92,9 +94,8 @@ impl File {
         let (mut bytes, mut last) = (0, None);
         for (count, wanted) in wanted.iter().enumerate() {
             if last != Some(wanted.chunk) {
-                let range = self.index().likely_range(wanted.chunk);
-                let decoded = self.index().decoded_size(wanted.chunk).unwrap_or(0);
-                bytes += (range.end - range.start).max(decoded);
+                let range = self.likely_range(wanted.chunk);
+                bytes += self.weight(wanted.chunk, range.end - range.start);
                 if bytes > WAVE && count > 0 {
                     return count;
                 }
@@ -112,12 +113,12 @@ impl File {
             match self.kept(chunk) {
                 Some(records) => hand_out(&records, group, results),
                 None => {
-                    ranges.push(self.index().likely_range(chunk));
+                    ranges.push(self.likely_range(chunk));
                     missing.push(Missing { chunk, group });
                 }
             }
         }
-        let read = self.input().fetch_many(ranges).await?;
+        let read = self.file.input().fetch_many(ranges).await?;
         let decoded = self.decode_all(missing.iter().map(|missing| missing.chunk).zip(read).collect()).await?;
         for (Missing { chunk, group }, records) in missing.into_iter().zip(decoded) {
             let records = match records {
@@ -130,9 +131,9 @@ impl File {
     }
 
     /// Decodes chunks, on several threads where it takes long.
-    async fn decode_all(&self, chunks: Vec<(u64, Bytes)>) -> Result<Vec<Option<Records>>> {
-        let total: u64 = chunks.iter().map(|(chunk, bytes)| self.weight(*chunk, bytes)).sum();
-        let threads = self.threads();
+    async fn decode_all(&self, chunks: Vec<(usize, Bytes)>) -> Result<Vec<Option<Records>>> {
+        let total: u64 = chunks.iter().map(|(chunk, bytes)| self.weight(*chunk, bytes.len() as u64)).sum();
+        let threads = self.file.threads();
         if total < SHARED || chunks.len() < 2 || threads < 2 {
             return chunks.iter().map(|(chunk, bytes)| self.decode_likely(*chunk, bytes)).collect();
         }
@@ -140,7 +141,7 @@ impl File {
         let mut parts = Vec::with_capacity(threads);
         let mut chunks = chunks.into_iter();
         while chunks.len() > 0 {
-            let part: Vec<(u64, Bytes)> = chunks.by_ref().take(share).collect();
+            let part: Vec<(usize, Bytes)> = chunks.by_ref().take(share).collect();
             let file = self.clone();
             parts.push(crate::decoding::spawn(move || {
                 part.iter().map(|(chunk, bytes)| file.decode_likely(*chunk, bytes)).collect::<Result<Vec<_>>>()
@@ -153,27 +154,33 @@ impl File {
         Ok(decoded)
     }
 
-    fn weight(&self, chunk: u64, bytes: &Bytes) -> u64 {
-        self.index().decoded_size(chunk).unwrap_or(0).max(bytes.len() as u64)
+    /// Bytes of a chunk, in the file or decoded, whatever is more.
+    pub(super) fn weight(&self, chunk: usize, bytes: u64) -> u64 {
+        self.index.chunk(chunk).and_then(|entry| entry.decoded_size).unwrap_or(0).max(bytes)
     }
 
-    /// Threads that decode for one call.
-    pub(super) fn threads(&self) -> usize {
-        let most = s3dlio_runtime::settings::decode_threads();
-        self.options().max_parallelism.map_or(most, |wanted| most.min(wanted as usize))
+    /// Bytes of the file that are worth reading for a chunk: all that it can take, or, where padding follows it, what its
+    /// records will hardly exceed.
+    fn likely_range(&self, chunk: usize) -> Range<u64> {
+        let Some(ChunkEntry { range, records, decoded_size: Some(decoded) }) = self.index.chunk(chunk) else {
+            return self.index.range(chunk).unwrap_or_default();
+        };
+        // Sizes take up to three bytes a record, compressors and block headers well below a hundredth.
+        let likely = decoded.saturating_add(decoded / 64).saturating_add(3 * (records.end - records.start) + 512);
+        range.start..range.end.min(range.start.saturating_add(likely))
     }
 }
 
 /// A record that is asked for: where it is, and its place in the results.
 struct Wanted {
-    chunk: u64,
-    record: u64,
+    chunk: usize,
+    record: usize,
     at: usize,
 }
 
 /// A chunk that is not kept, and the records wanted of it.
 struct Missing<'a> {
-    chunk: u64,
+    chunk: usize,
     group: &'a [Wanted],
 }
 
@@ -184,8 +191,8 @@ fn hand_out(records: &Records, group: &[Wanted], results: &mut [Bytes]) {
 }
 
 /// One record, by itself where the chunk is much larger.
-fn record(records: &Records, number: u64) -> Bytes {
-    let Range { start, end } = records.range(number as usize).unwrap_or_default();
+fn record(records: &Records, number: usize) -> Bytes {
+    let Range { start, end } = records.range(number).unwrap_or_default();
     if (end - start).saturating_mul(LARGE_SHARE) < records.data().len() {
         Bytes::copy_from_slice(&records.data()[start..end])
     } else {

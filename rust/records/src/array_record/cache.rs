@@ -18,7 +18,7 @@ const EXPECTED: usize = 1024;
 const ENTRY: u64 = 128;
 
 /// File and number of the chunk.
-type Key = (u64, u64);
+type Key = (u64, usize);
 
 #[derive(Clone)]
 struct Bytes;
@@ -49,12 +49,12 @@ pub(super) fn file_number() -> u64 {
 }
 
 /// A chunk that was kept.
-pub(super) fn get(file: u64, chunk: u64) -> Option<Records> {
+pub(super) fn get(file: u64, chunk: usize) -> Option<Records> {
     cache().get(&(file, chunk))
 }
 
 /// Keeps a chunk, unless it is so large that it would push out most others.
-pub(super) fn put(file: u64, chunk: u64, records: &Records) {
+pub(super) fn put(file: u64, chunk: usize, records: &Records) {
     // A single record is found as quickly in the file, whose pages the system keeps.
     if records.len() > 1 && (records.data().len() as u64) < capacity() / 2 {
         cache().insert((file, chunk), records.clone());

@@ -1,10 +1,9 @@
 //! One ArrayRecord file that is open for reading.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use s3dlio_formats::array_record::{ArrayRecordError, Index, ReaderOptions, Tail};
+use s3dlio_formats::array_record::{ArrayRecordError, Index, IndexStorage, Opened, Opener, ReaderOptions};
 use s3dlio_formats::riegeli::{Records, RiegeliError};
 use s3dlio_store::{Uri, Work};
 
@@ -12,7 +11,7 @@ use super::cache;
 use crate::error::{Place, RecordError, Result};
 use crate::input::{Input, after};
 
-/// Bytes in front of the postscript that are read along from a local file: a small index then costs no read of its own.
+/// Bytes in front of the last block that are read along from a local file: a small index then costs no read of its own.
 const LOCAL_PREFETCH: u64 = 64 << 10;
 
 /// An ArrayRecord file, open for reads of any of its records; clones share it.
@@ -27,12 +26,15 @@ struct Inner {
     options: ReaderOptions,
     /// For [`cache`].
     number: u64,
-    index: Arc<Index>,
+    num_records: u64,
+    writer_options: Option<String>,
+    /// `None` where it is read anew for each call.
+    index: Option<Arc<Index>>,
 }
 
 impl File {
     /// Opens a file: reads and checks its index. Of a network store this takes two requests, and a third one where the
-    /// index is larger than [`ReaderOptions::footer_prefetch`].
+    /// index is larger than [`ReaderOptions::footer_prefetch_bytes`].
     ///
     /// # Errors
     /// At once: a URI or settings that cannot work. From the work: no such file, or one that is damaged or no ArrayRecord
@@ -40,9 +42,14 @@ impl File {
     pub fn open(uri: &Uri, options: ReaderOptions) -> s3dlio_store::Result<Work<Result<Self>>> {
         Ok(after(Input::open(uri)?, move |input| async move {
             let index = read_index(&input, &options).await;
-            let file = |index| Inner { input, options, number: cache::file_number(), index: Arc::new(index) };
-            Ok(index.map(|index| Self(Arc::new(file(index)))))
+            Ok(index.map(|index| Self::new(input, options, index)))
         }))
+    }
+
+    fn new(input: Input, options: ReaderOptions, index: Index) -> Self {
+        let (num_records, writer_options) = (index.num_records(), index.writer_options().map(str::to_owned));
+        let index = (options.index_storage == IndexStorage::InMemory).then(|| Arc::new(index));
+        Self(Arc::new(Inner { input, options, number: cache::file_number(), num_records, writer_options, index }))
     }
 
     /// The file.
@@ -57,16 +64,16 @@ impl File {
         &self.0.options
     }
 
-    /// Where its chunks are.
+    /// The text of the options that it was written with, if it keeps one.
     #[must_use]
-    pub fn index(&self) -> &Index {
-        &self.0.index
+    pub fn writer_options(&self) -> Option<&str> {
+        self.0.writer_options.as_deref()
     }
 
     /// Number of records.
     #[must_use]
     pub fn len(&self) -> u64 {
-        self.0.index.num_records()
+        self.0.num_records
     }
 
     /// True for a file without records.
@@ -88,67 +95,89 @@ impl File {
         &self.0.input
     }
 
-    /// A chunk that is kept decoded.
-    pub(super) fn kept(&self, chunk: u64) -> Option<Records> {
-        cache::get(self.0.number, chunk)
-    }
-
-    /// Decodes a chunk from the bytes of its [likely range](Index::likely_range), and keeps it for the next who asks; `None`
-    /// where the bytes turn out to be too few.
-    pub(super) fn decode_likely(&self, chunk: u64, bytes: &Bytes) -> Result<Option<Records>> {
-        let range = self.index().range(chunk);
-        match self.index().decode(chunk, bytes) {
-            Ok(records) => {
-                cache::put(self.0.number, chunk, &records);
-                Ok(Some(records))
-            }
-            Err(ArrayRecordError::Riegeli(RiegeliError::Truncated { .. }))
-                if (bytes.len() as u64) < range.end - range.start =>
-            {
-                Ok(None)
-            }
-            Err(error) => Err(self.damaged(chunk, &error)),
-        }
-    }
-
-    /// Decodes a chunk from all bytes that it can take.
-    pub(super) fn decode(&self, chunk: u64, bytes: &Bytes) -> Result<Records> {
-        self.index().decode(chunk, bytes).map_err(|error| self.damaged(chunk, &error))
-    }
-
-    #[cold]
-    fn damaged(&self, chunk: u64, error: &ArrayRecordError) -> RecordError {
-        wrong(self.uri(), error, Some(self.index().records(chunk).start))
+    /// The file together with its index, which is read now unless it is in memory.
+    pub(super) async fn indexed(&self) -> Result<Indexed> {
+        let index = match &self.0.index {
+            Some(index) => Arc::clone(index),
+            None => Arc::new(read_index(self.input(), self.options()).await?),
+        };
+        Ok(Indexed { file: self.clone(), index })
     }
 
     /// Makes sure that there are such records.
     pub(super) fn check(&self, indices: &[u64]) -> Result<()> {
-        let length = self.len();
-        match indices.iter().find(|&&index| index >= length) {
+        match indices.iter().find(|&&index| index >= self.len()) {
             None => Ok(()),
-            Some(&index) => Err(RecordError::OutOfRange { uri: self.uri().to_string(), index, length }),
+            Some(&index) => Err(self.out_of_range(index)),
         }
+    }
+
+    pub(super) fn out_of_range(&self, index: u64) -> RecordError {
+        RecordError::OutOfRange { uri: self.uri().to_string(), index, length: self.len() }
+    }
+
+    /// Threads that decode for one call.
+    pub(super) fn threads(&self) -> usize {
+        let most = s3dlio_runtime::settings::decode_threads();
+        self.options().max_parallelism.map_or(most, |wanted| most.min(wanted as usize))
     }
 }
 
-fn wrong(uri: &Uri, error: &ArrayRecordError, record: Option<u64>) -> RecordError {
+/// A file whose index is in memory.
+#[derive(Debug, Clone)]
+pub(super) struct Indexed {
+    pub file: File,
+    pub index: Arc<Index>,
+}
+
+impl Indexed {
+    /// A chunk that is kept decoded.
+    pub fn kept(&self, chunk: usize) -> Option<Records> {
+        cache::get(self.file.0.number, chunk)
+    }
+
+    /// Decodes a chunk from the bytes of its likely range, and keeps it for the next who asks; `None` where the bytes turn
+    /// out to be too few.
+    pub fn decode_likely(&self, chunk: usize, bytes: &Bytes) -> Result<Option<Records>> {
+        match self.index.decode(chunk, bytes) {
+            Ok(records) => {
+                cache::put(self.file.0.number, chunk, &records);
+                Ok(Some(records))
+            }
+            Err(ArrayRecordError::Riegeli(RiegeliError::Truncated { .. }))
+                if self.index.range(chunk).is_some_and(|range| (bytes.len() as u64) < range.end - range.start) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(self.damaged(chunk, error)),
+        }
+    }
+
+    /// Decodes a chunk from all bytes that it can take.
+    pub fn decode(&self, chunk: usize, bytes: &Bytes) -> Result<Records> {
+        self.index.decode(chunk, bytes).map_err(|error| self.damaged(chunk, error))
+    }
+
+    #[cold]
+    fn damaged(&self, chunk: usize, error: ArrayRecordError) -> RecordError {
+        wrong(self.file.uri(), error, self.index.records(chunk).map(|records| records.start))
+    }
+}
+
+fn wrong(uri: &Uri, error: ArrayRecordError, record: Option<u64>) -> RecordError {
     let place = Place { offset: error.offset(), record };
-    RecordError::format(uri, place, error.clone())
+    RecordError::format(uri, place, error)
 }
 
 /// Reads the end of the file, and so much more of it as the index takes.
 async fn read_index(input: &Input, options: &ReaderOptions) -> Result<Index> {
-    let failed = |error: ArrayRecordError| wrong(input.uri(), &error, None);
-    let size = input.size();
-    let postscript = Tail::range(size).map_err(failed)?;
-    let prefetch = if input.is_local() { LOCAL_PREFETCH } else { options.footer_prefetch };
-    let start = postscript.start - prefetch.min(postscript.start);
-    let end = input.fetch(start..postscript.end).await?;
-    let at = |range: Range<u64>| (range.start - start) as usize..(range.end - start) as usize;
-    let tail = Tail::parse(size, &end.slice(at(postscript))).map_err(failed)?;
-    let header = tail.header_range();
-    let header = if header.start >= start { end.slice(at(header)) } else { input.fetch(header).await? };
-    let range = tail.index_range(&header).map_err(failed)?;
-    let index = if range.start >= start { end.slice(at(range)) } else { input.fetch(range).await? };
-    Index::parse(&tail, &index).map_err(failed)
+    let failed = |error| wrong(input.uri(), error, None);
+    let prefetch = if input.is_local() { LOCAL_PREFETCH } else { options.footer_prefetch_bytes };
+    let mut opener = Opener::new(input.size(), prefetch).map_err(failed)?;
+    loop {
+        match opener.next_step().map_err(failed)? {
+            Opened::Index(index) => return Ok(index),
+            Opened::Need(need) => opener.supply(need.offset, input.fetch(need.offset..need.offset + need.len).await?),
+        }
+    }
 }

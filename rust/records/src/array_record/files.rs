@@ -67,7 +67,7 @@ impl Files {
         let mut counting = Vec::new();
         for (number, part) in parts.iter().enumerate() {
             match part.end {
-                None => counting.push((number, File::open(&part.uri, options)?)),
+                None => counting.push((number, File::open(&part.uri, options.clone())?)),
                 Some(end) if end < part.start => {
                     let found = format!("records {} to {end} of {}", part.start, part.uri);
                     return Err(RecordError::config("paths", found, "a range that ends behind its begin"));
@@ -148,7 +148,7 @@ impl Files {
             file.connect()?;
             return Ok(Opening::Open(file));
         }
-        Ok(Opening::Opens(File::open(&self.0.spans[number].uri, self.0.options)?))
+        Ok(Opening::Opens(File::open(&self.0.spans[number].uri, self.0.options.clone())?))
     }
 
     async fn ready(&self, number: usize, opening: Opening) -> Result<File> {
@@ -190,7 +190,7 @@ impl Files {
         let opening = self.file(number)?;
         let files = self.clone();
         Ok(work(self.is_local(number), async move {
-            let one = async { files.ready(number, opening).await?.one(record).await };
+            let one = async { files.ready(number, opening).await?.indexed().await?.one(record).await };
             Ok(one.await)
         }))
     }
@@ -218,7 +218,10 @@ impl Files {
         Ok(work(local, async move {
             let reading = stream::iter(groups).map(|(number, opening, records, places)| {
                 let files = &files;
-                async move { Ok::<_, RecordError>((files.ready(number, opening).await?.many(&records).await?, places)) }
+                async move {
+                    let file = files.ready(number, opening).await?.indexed().await?;
+                    Ok::<_, RecordError>((file.many(&records).await?, places))
+                }
             });
             let mut reading = reading.buffer_unordered(READING);
             let mut results = vec![Bytes::new(); total];

@@ -12,6 +12,7 @@ use s3dlio_store::{StoreError, Work};
 use tokio::sync::Mutex;
 
 use super::File;
+use super::file::Indexed;
 use crate::decoding::{self, Decoding};
 use crate::error::{RecordError, Result};
 use crate::input::work;
@@ -26,7 +27,7 @@ const WINDOW: u64 = 4 << 20;
 /// Reads the records of a file one after another.
 ///
 /// Windows of neighbouring chunks are read and decoded on other threads before they are asked for:
-/// [`readahead`](s3dlio_formats::array_record::ReaderOptions::readahead) bytes ahead at most. Clones are the same reader.
+/// [`readahead`](s3dlio_formats::array_record::ReaderOptions::readahead_buffer_size) bytes ahead at most. Clones are the same reader.
 /// In a forked child it goes on from where it was.
 #[derive(Debug, Clone)]
 pub struct Reader(Arc<Inner>);
@@ -46,12 +47,14 @@ struct Ahead {
     ready: VecDeque<Records>,
     first: u64,
     windows: VecDeque<Window>,
+    /// Kept while reading goes on, wherever the index is otherwise.
+    file: Option<Indexed>,
 }
 
 /// Neighbouring chunks on their way.
 #[derive(Debug)]
 struct Window {
-    chunks: Range<u64>,
+    chunks: Range<usize>,
     bytes: u64,
     read: Decoding<Chunks>,
 }
@@ -131,19 +134,23 @@ impl Reader {
     async fn filled(&self) -> Result<()> {
         let mut ahead = self.ahead().lock().await;
         let position = self.position();
-        let Some(location) = self.file().index().locate(position) else { return Ok(()) };
-        if ahead.find(position).is_some() {
+        if position >= self.file().len() || ahead.find(position).is_some() {
             return Ok(());
         }
+        let file = match &ahead.file {
+            Some(file) => file.clone(),
+            None => ahead.file.insert(self.file().indexed().await?).clone(),
+        };
+        let Some((chunk, _)) = file.index.locate(position) else { return Ok(()) };
         ahead.ready.clear();
         // After a jump, and where a wait was given up, the windows do not go on from here.
-        if ahead.windows.front().is_some_and(|window| window.chunks.start != location.chunk) {
+        if ahead.windows.front().is_some_and(|window| window.chunks.start != chunk) {
             ahead.windows.clear();
         }
-        let next = ahead.windows.back().map_or(location.chunk, |window| window.chunks.end);
-        self.schedule(&mut ahead, next);
+        let next = ahead.windows.back().map_or(chunk, |window| window.chunks.end);
+        file.schedule(&mut ahead, next);
         let Some(window) = ahead.windows.pop_front() else { return Ok(()) };
-        let first = self.file().index().records(window.chunks.start).start;
+        let first = file.index.records(window.chunks.start).unwrap_or_default().start;
         let read = window.read.wait().await?;
         ahead.first = first;
         ahead.ready = read.decoded;
@@ -155,20 +162,22 @@ impl Reader {
         }
         Ok(())
     }
+}
 
+impl Indexed {
     /// Begins windows from chunk `next` on, as far as may be read ahead; one at least.
-    fn schedule(&self, ahead: &mut Ahead, mut next: u64) {
-        let options = self.file().options();
-        let local = self.file().input().is_local();
-        let size = if local { LOCAL_WINDOW } else { WINDOW }.min(options.readahead);
-        let threads = self.file().threads();
+    fn schedule(&self, ahead: &mut Ahead, mut next: usize) {
+        let options = self.file.options();
+        let local = self.file.input().is_local();
+        let size = if local { LOCAL_WINDOW } else { WINDOW }.min(options.readahead_buffer_size);
+        let threads = self.file.threads();
         // One more than there are threads, so that none is idle while a window is handed over.
-        let most = if options.readahead == 0 || threads == 0 { 1 } else { threads + 1 };
+        let most = if options.readahead_buffer_size == 0 || threads == 0 { 1 } else { threads + 1 };
         let mut bytes: u64 = ahead.windows.iter().map(|window| window.bytes).sum();
-        while ahead.windows.len() < most && next < self.file().index().num_chunks() {
+        while ahead.windows.len() < most && next < self.index.num_chunks() {
             let window = self.window(next, size);
             bytes += window.bytes;
-            if !ahead.windows.is_empty() && bytes > options.readahead {
+            if !ahead.windows.is_empty() && bytes > options.readahead_buffer_size {
                 break;
             }
             next = window.chunks.end;
@@ -178,12 +187,10 @@ impl Reader {
     }
 
     /// Chunks from `first` on that together take about `size` bytes, in the file or decoded.
-    fn window(&self, first: u64, size: u64) -> Planned {
-        let index = self.file().index();
+    fn window(&self, first: usize, size: u64) -> Planned {
         let (mut end, mut bytes) = (first, 0);
-        while end < index.num_chunks() {
-            let range = index.range(end);
-            let chunk = (range.end - range.start).max(index.decoded_size(end).unwrap_or(0));
+        while let Some(range) = self.index.range(end) {
+            let chunk = self.weight(end, range.end - range.start);
             if end > first && bytes + chunk > size {
                 break;
             }
@@ -193,8 +200,8 @@ impl Reader {
         Planned { chunks: first..end, bytes }
     }
 
-    fn read(&self, chunks: Range<u64>, local: bool, here: bool) -> Decoding<Chunks> {
-        let file = self.file().clone();
+    fn read(&self, chunks: Range<usize>, local: bool, here: bool) -> Decoding<Chunks> {
+        let file = self.clone();
         if here && local {
             return Decoding::done(file.read_window_now(chunks));
         }
@@ -202,7 +209,7 @@ impl Reader {
             return decoding::spawn(move || file.read_window_now(chunks));
         }
         decoding::fetch(async move {
-            match file.input().fetch(file.window_range(&chunks)).await {
+            match file.file.input().fetch(file.window_range(&chunks)).await {
                 Ok(bytes) => decoding::spawn(move || file.decode_window(chunks, &bytes)).wait().await,
                 Err(error) => Ok(Chunks::failed(error)),
             }
@@ -210,26 +217,26 @@ impl Reader {
     }
 }
 
-impl File {
+impl Indexed {
     /// Bytes of the file that neighbouring chunks take.
-    fn window_range(&self, chunks: &Range<u64>) -> Range<u64> {
-        let index = self.index();
-        index.range(chunks.start).start..index.range(chunks.end - 1).end
+    fn window_range(&self, chunks: &Range<usize>) -> Range<u64> {
+        let range = |chunk| self.index.range(chunk).unwrap_or_default();
+        range(chunks.start).start..range(chunks.end - 1).end
     }
 
-    fn read_window_now(&self, chunks: Range<u64>) -> Chunks {
-        match self.input().read_now(self.window_range(&chunks)) {
+    fn read_window_now(&self, chunks: Range<usize>) -> Chunks {
+        match self.file.input().read_now(self.window_range(&chunks)) {
             Ok(bytes) => self.decode_window(chunks, &bytes),
             Err(error) => Chunks::failed(error),
         }
     }
 
     /// Decodes neighbouring chunks up to the first that is damaged.
-    fn decode_window(&self, chunks: Range<u64>, bytes: &Bytes) -> Chunks {
-        let base = self.index().range(chunks.start).start;
-        let mut decoded = VecDeque::with_capacity((chunks.end - chunks.start) as usize);
+    fn decode_window(&self, chunks: Range<usize>, bytes: &Bytes) -> Chunks {
+        let base = self.window_range(&chunks).start;
+        let mut decoded = VecDeque::with_capacity(chunks.len());
         for chunk in chunks {
-            let range = self.index().range(chunk);
+            let range = self.index.range(chunk).unwrap_or_default();
             match self.decode(chunk, &bytes.slice((range.start - base) as usize..(range.end - base) as usize)) {
                 Ok(records) => decoded.push_back(records),
                 Err(error) => return Chunks { decoded, error: Some(error) },
@@ -246,7 +253,7 @@ impl Chunks {
 }
 
 struct Planned {
-    chunks: Range<u64>,
+    chunks: Range<usize>,
     bytes: u64,
 }
 

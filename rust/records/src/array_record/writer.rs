@@ -5,7 +5,7 @@ use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use s3dlio_formats::array_record::{ArrayRecordError, Grouper, Placer, WriterOptions, encode};
+use s3dlio_formats::array_record::{ArrayRecordError, Encoder, Grouper, Placer, WriterOptions};
 use s3dlio_formats::riegeli::Records;
 use s3dlio_formats::riegeli::chunk::EncodedChunk;
 use s3dlio_runtime::fork;
@@ -58,7 +58,8 @@ struct Front {
 /// Where chunks leave.
 #[derive(Debug)]
 struct Back {
-    placer: Placer,
+    /// `None` once the index has been written.
+    placer: Option<Placer>,
     output: Output,
     pending: Vec<u8>,
 }
@@ -71,10 +72,10 @@ impl Writer {
     pub fn create(uri: &Uri, options: WriterOptions) -> s3dlio_store::Result<Self> {
         let output = Output::create(uri)?;
         let mut pending = Vec::with_capacity(WRITE);
-        let placer = Placer::begin(&mut pending);
+        let placer = Placer::new(options.clone(), &mut pending);
         let grouper = Grouper::new(&options);
         let front = Front { grouper, groups: Vec::new(), bytes: 0, running: VecDeque::new(), closed: false };
-        let back = ManuallyDrop::new(tokio::sync::Mutex::new(Back { placer, output, pending }));
+        let back = ManuallyDrop::new(tokio::sync::Mutex::new(Back { placer: Some(placer), output, pending }));
         Ok(Self(Arc::new(Inner {
             uri: uri.clone(),
             options,
@@ -114,7 +115,8 @@ impl Writer {
         if front.closed {
             return Err(self.closed("the writer is closed"));
         }
-        if let Some(group) = front.grouper.push(record) {
+        if front.grouper.push(record) {
+            let group = front.grouper.take();
             front.bytes += group.data().len();
             front.groups.push(group);
         }
@@ -138,11 +140,11 @@ impl Writer {
             return Err(self.closed("the writer is closed"));
         }
         front.closed = true;
-        if let Some(group) = front.grouper.rest() {
-            front.groups.push(group);
+        let rest = front.grouper.take();
+        if !rest.is_empty() {
+            front.groups.push(rest);
         }
         self.encode(&mut front);
-        let group_size = front.grouper.group_size();
         drop(front);
         let writer = self.clone();
         Ok(Work::network(async move {
@@ -150,9 +152,8 @@ impl Writer {
             let mut back = writer.0.back.lock().await;
             let finished = async {
                 writer.drained(&mut back, 0).await?;
-                let placer = std::mem::take(&mut back.placer);
-                let failed = |error: ArrayRecordError| writer.wrong(error);
-                placer.finish(&writer.0.options, group_size, &mut back.pending).map_err(failed)?;
+                let Some(placer) = back.placer.take() else { return Err(writer.closed("the writer is closed")) };
+                placer.finish(&mut back.pending).map_err(|error| writer.wrong(error))?;
                 back.flush().await?;
                 back.output.finish()?.into_future().await?;
                 Ok(())
@@ -213,8 +214,8 @@ impl Writer {
         if groups.is_empty() {
             return;
         }
-        let options = self.0.options.clone();
-        front.running.push_back(decoding::spawn(move || groups.iter().map(|group| encode(group, &options)).collect()));
+        let encoder = Encoder::new(&self.0.options);
+        front.running.push_back(decoding::spawn(move || groups.iter().map(|group| encoder.encode(group)).collect()));
     }
 
     fn drain(&self, until: usize) -> Work<Result<()>> {
@@ -239,9 +240,10 @@ impl Writer {
                 front.running.pop_front()
             };
             let Some(oldest) = oldest else { return Ok(()) };
-            for chunk in oldest.wait().await?.map_err(|error| self.wrong(error))? {
-                let pad = self.0.options.pad_to_block_boundary;
-                back.placer.place(&chunk, pad, &mut back.pending).map_err(|error| self.wrong(error))?;
+            let chunks = oldest.wait().await?.map_err(|error| self.wrong(error))?;
+            let Some(placer) = &mut back.placer else { return Ok(()) };
+            for chunk in chunks {
+                placer.place(&chunk, &mut back.pending).map_err(|error| self.wrong(error))?;
             }
             if back.pending.len() >= WRITE {
                 back.flush().await?;
