@@ -119,7 +119,7 @@ HOSTILE = {
         "expected 132",
     ),
     "a size below the content": (built(member("x.npy", deflated(npy()), method=8, size=5)), "goes on behind"),
-    "bytes behind the stream": (built(member("x.npy", deflated(npy()) + b"more", method=8)), "ends after"),
+    "half a stream": (built(member("x.npy", deflated(npy())[:20], method=8)), "only the beginning"),
     "a stored size that differs": (built(member("x.npy", npy(), size=5)), "expected equal sizes"),
     "another checksum": (built(member("x.npy", npy(b"\3\2\1"))), "CRC-32"),
     "a name twice": (built(member("x.npy", npy()), member("x.npy", npy())), "occurs twice"),

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use s3dlio_store::StoreError;
-use s3dlio_store::local::{self, Found, Mode};
+use s3dlio_store::local::{self, Arena, Found, Mode};
 use tempfile::TempDir;
 
 fn directory() -> TempDir {
@@ -101,6 +101,35 @@ fn empty_files_and_files_without_a_size() {
     assert_eq!(local::read(proc, 4, None, Mode::Buffered).unwrap(), &whole[4..]);
     assert_eq!(local::read(proc, 0, Some(0), Mode::Buffered).unwrap(), b"".as_slice());
     assert_eq!(local::read(proc, 1 << 40, None, Mode::Buffered).unwrap(), b"".as_slice());
+}
+
+#[test]
+fn small_files_share_memory() {
+    let dir = directory();
+    let mut arena = Arena::default();
+    let content = |number: usize| vec![number as u8; number * 1013 % 600_000];
+    let mut kept = Vec::new();
+    for number in 0..200 {
+        let path = at(&dir, &format!("{number}"));
+        fs::write(&path, content(number * 37)).unwrap();
+        kept.push(arena.read(&path, Mode::Buffered).unwrap());
+    }
+    assert!(kept[1..100].iter().all(|bytes| (bytes.as_ptr() as usize).is_multiple_of(64)));
+    // Neighbours, unless a block ends between them.
+    let near = kept
+        .windows(2)
+        .filter(|pair| pair[0].as_ptr().wrapping_add(pair[0].len().next_multiple_of(64)) == pair[1].as_ptr());
+    assert!(near.count() > 100);
+    drop(arena);
+    for (number, bytes) in kept.iter().enumerate() {
+        assert_eq!(*bytes, content(number * 37), "{number}");
+    }
+    let mut arena = Arena::default();
+    let error = arena.read(&at(&dir, "missing"), Mode::Buffered).unwrap_err();
+    assert!(matches!(error, StoreError::NotFound { .. }), "{error:?}");
+    assert!(matches!(arena.read(&at(&dir, ""), Mode::Buffered), Err(StoreError::Unsupported { .. })));
+    assert_eq!(arena.read(&at(&dir, "5"), Mode::Direct { fallback: true }).unwrap(), content(5 * 37));
+    assert_eq!(arena.read("/proc/version", Mode::Buffered).unwrap(), fs::read("/proc/version").unwrap());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Deflated content into one buffer of exactly its size.
 
 use bytes::Bytes;
-use flate2::{Decompress, FlushDecompress, Status};
+use libdeflater::{DecompressionError, Decompressor};
 
 use super::Limits;
 use crate::error::{FormatError, Result};
@@ -23,29 +23,16 @@ pub(super) fn inflate(deflated: &[u8], announced: u64, offset: u64, limits: &Lim
     let capacity = usize::try_from(announced).map_err(|_| no_memory())?;
     let mut content = Vec::new();
     content.try_reserve_exact(capacity).map_err(|_| no_memory())?;
+    content.resize(capacity, 0);
     let damaged = |detail: String| FormatError::Inflate { offset, detail };
-    let mut stream = Decompress::new(false);
-    let mut status = stream
-        .decompress_vec(deflated, &mut content, FlushDecompress::Finish)
-        .map_err(|error| damaged(error.to_string()))?;
-    if status != Status::StreamEnd && content.len() >= capacity {
-        // The end of the stream may be all that is missing. It takes no room, and content that goes on does.
-        let rest = usize::try_from(stream.total_in()).ok().and_then(|taken| deflated.get(taken..)).unwrap_or_default();
-        let before = stream.total_out();
-        let last = stream.decompress(rest, &mut [0], FlushDecompress::Finish);
-        status = last.map_err(|error| damaged(error.to_string()))?;
-        if stream.total_out() > before {
-            return Err(damaged(format!("it goes on behind the {announced} bytes announced")));
+    match Decompressor::new().deflate_decompress(deflated, &mut content) {
+        Ok(found) if found == capacity => Ok(Bytes::from(content)),
+        Ok(found) => Err(FormatError::InflatedSize { found: found as u64, expected: announced }),
+        Err(DecompressionError::BadData) => {
+            Err(damaged("it is no deflate stream, or only the beginning of one".into()))
+        }
+        Err(DecompressionError::InsufficientSpace) => {
+            Err(damaged(format!("it goes on behind the {announced} bytes announced")))
         }
     }
-    if status != Status::StreamEnd {
-        return Err(damaged(format!("it ends in the middle, after {} bytes", content.len())));
-    }
-    if content.len() != capacity {
-        return Err(FormatError::InflatedSize { found: content.len() as u64, expected: announced });
-    }
-    if stream.total_in() != compressed {
-        return Err(damaged(format!("it ends after {} of {compressed} bytes", stream.total_in())));
-    }
-    Ok(Bytes::from(content))
 }

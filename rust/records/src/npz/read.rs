@@ -1,9 +1,11 @@
 //! Reading archives and NPY files in one go.
 
+use std::sync::{Mutex, PoisonError};
+
 use bytes::Bytes;
 use s3dlio_formats::npz::Limits;
 use s3dlio_formats::{Array, npy};
-use s3dlio_store::local::Mode;
+use s3dlio_store::local::{Arena, Mode};
 use s3dlio_store::ops::{self, GetOptions};
 use s3dlio_store::registry::{Backend, Opener};
 use s3dlio_store::work::Step;
@@ -65,8 +67,9 @@ pub fn read_selected(uri: &Uri, names: Vec<String>, limits: Limits) -> s3dlio_st
 
 /// Reads many archives, of which `names` (all arrays, if `None`); the results stand in the order of `uris`.
 ///
-/// Local archives are read and decoded by the threads that decode, one by one each; of those in network stores
-/// `in_flight` are fetched at a time. The first failure ends the whole call.
+/// Local archives are read and decoded by the threads that decode, one by one each, small ones into memory that they
+/// share: whoever keeps an array of one keeps at most 4 MiB. Of those in network stores `in_flight` are fetched at a
+/// time. The first failure ends the whole call.
 ///
 /// # Errors
 /// As [`read_selected`].
@@ -114,12 +117,20 @@ fn read_files(
     limits: Limits,
     stop: Stop,
 ) -> Result<Vec<(usize, Arrays)>> {
+    // One for each thread at work; a thread takes the one that was last put back, which is still in its cache.
+    let arenas = Mutex::new(Vec::<Arena>::new());
     parallel::each(files, move |(at, uri, mode)| {
         if stop.is_set() {
             return Ok((*at, Arrays::new()));
         }
         let arrays = match &names {
-            None => decode::whole(uri, &ops::read_file(uri, GetOptions::default(), *mode)?, limits)?,
+            None => {
+                let kept = || arenas.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut arena = kept().pop().unwrap_or_default();
+                let bytes = ops::read_into_arena(uri, &mut arena, *mode);
+                kept().push(arena);
+                decode::whole(uri, &bytes?, limits)?
+            }
             Some(names) => label(names, Archive::open_now(uri.clone(), *mode, limits)?.read_now(names)?),
         };
         Ok::<_, RecordError>((*at, arrays))

@@ -9,7 +9,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::ptr::NonNull;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
@@ -168,6 +168,29 @@ impl Buffer {
         }
     }
 
+    /// Bytes of memory.
+    pub(super) fn capacity(&self) -> usize {
+        self.region.as_ref().map_or(0, |region| region.capacity)
+    }
+
+    /// The memory of `range`, to be written while others read what is beside it; nothing where it is too long.
+    ///
+    /// # Safety
+    /// Nobody reads or writes `range` as long as the result lives.
+    #[expect(clippy::mut_from_ref, reason = "the caller vouches for this part of the memory")]
+    pub(super) unsafe fn part_mut(&self, range: Range<usize>) -> &mut [MaybeUninit<u8>] {
+        match &self.region {
+            Some(region) if range.start <= range.end && range.end <= region.capacity => {
+                // SAFETY: inside the region, and the caller's alone.
+                unsafe {
+                    let start = region.start.as_ptr().add(range.start).cast::<MaybeUninit<u8>>();
+                    std::slice::from_raw_parts_mut(start, range.end - range.start)
+                }
+            }
+            _ => &mut [],
+        }
+    }
+
     /// The bytes of `range`.
     ///
     /// # Safety
@@ -217,6 +240,29 @@ struct View {
 impl AsRef<[u8]> for View {
     fn as_ref(&self) -> &[u8] {
         // SAFETY: `freeze` made this view of bytes that are written.
+        unsafe { self.buffer.filled(self.range.clone()) }
+    }
+}
+
+/// Written bytes of a buffer that is shared.
+pub(super) struct Part {
+    buffer: Arc<Buffer>,
+    range: Range<usize>,
+}
+
+impl Part {
+    /// The bytes of `range`.
+    ///
+    /// # Safety
+    /// They have been written, and nobody writes them again.
+    pub(super) unsafe fn new(buffer: Arc<Buffer>, range: Range<usize>) -> Self {
+        Self { buffer, range }
+    }
+}
+
+impl AsRef<[u8]> for Part {
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: promised to `new`.
         unsafe { self.buffer.filled(self.range.clone()) }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! All functions block; callers run them on the calling thread or on the reading pool.
 
+mod arena;
 mod buffer;
 mod copy;
 mod direct;
@@ -15,6 +16,7 @@ mod upload;
 mod walk;
 mod write;
 
+pub use arena::Arena;
 pub use copy::copy;
 pub use read::{Reader, read, read_into, read_onto};
 pub use remove::{make_directory, remove, remove_directory, remove_tree};

@@ -216,7 +216,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads at least the first `needed` bytes of `memory` from `offset`; `total` and `before` are for the error text.
-    fn exactly(
+    pub(super) fn exactly(
         &self,
         offset: u64,
         memory: &mut [MaybeUninit<u8>],

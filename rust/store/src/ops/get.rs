@@ -6,7 +6,7 @@ use s3dlio_runtime::stats::{self, Counter};
 use super::fetch::fetch;
 use crate::compression::{Codec, decompress};
 use crate::error::Result;
-use crate::local::{Mode, Reader};
+use crate::local::{Arena, Mode, Reader};
 use crate::observe::{self, Span, Verb};
 use crate::registry::{self, Backend};
 use crate::work::{Step, Work, on_pool};
@@ -95,6 +95,15 @@ fn begin(uri: Uri, options: GetOptions, mode: Mode) -> Result<Step<Bytes>> {
 pub fn read_file(uri: &Uri, options: GetOptions, mode: Mode) -> Result<Bytes> {
     let span = observe::begin(options.verb(), uri);
     finish(span, local::read(&uri.key, options.offset, options.length, mode))
+}
+
+/// As [`read_file`], of a whole file into memory that small ones share.
+///
+/// # Errors
+/// As [`get`].
+pub fn read_into_arena(uri: &Uri, arena: &mut Arena, mode: Mode) -> Result<Bytes> {
+    let span = observe::begin(Verb::Get, uri);
+    finish(span, arena.read(&uri.key, mode))
 }
 
 fn finish(span: Span, result: Result<Bytes>) -> Result<Bytes> {

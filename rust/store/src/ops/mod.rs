@@ -17,7 +17,7 @@ pub use bucket::{create_bucket, delete_bucket, make_directory};
 pub use bulk::{Produce, each, get_many, put_many, put_produced, stat_many};
 pub use delete::{delete, delete_many};
 pub use fetch::{Tail, fetch, fetch_tail, fetch_version};
-pub use get::{GetOptions, get, get_decompressed, read_file};
+pub use get::{GetOptions, get, get_decompressed, read_file, read_into_arena};
 pub use list::{Entry, ListOptions, Lister, list};
 pub use put::put;
 pub use stat::{Stat, exists, stat};
