@@ -10,6 +10,7 @@ mod check;
 mod cli;
 mod completions;
 mod errors;
+mod examples;
 mod listing;
 mod loader;
 mod logging;
@@ -17,6 +18,7 @@ mod objects;
 mod operation;
 mod oplog;
 mod process;
+mod tfrecord;
 mod transfer;
 mod verbs;
 mod writer;
@@ -35,5 +37,6 @@ fn _s3dlio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<transfer::Transfer>()?;
     let first = [verbs::register, bulk::register, arrays::register, loader::register, process::register];
     let then = [oplog::register, logging::register, check::register, cli::register, writer::register];
-    first.into_iter().chain(then).try_for_each(|register| register(module))
+    let records = [tfrecord::register, examples::register];
+    first.into_iter().chain(then).chain(records).try_for_each(|register| register(module))
 }

@@ -15,7 +15,7 @@ mod stream;
 mod writer;
 
 pub use create::create_index;
-pub use entries::{entries, entries_of};
+pub use entries::{entries, entries_of, index_text, read_index};
 pub use indexed::{IndexFrom, Indexed};
 pub use prefix::{Made, PrefixOptions, create_indexes};
 pub use stream::{Stream, StreamOptions};
