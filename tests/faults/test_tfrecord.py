@@ -170,10 +170,12 @@ class TestServers:
                 pass
 
     def test_an_object_that_is_replaced_is_never_mixed(self, testkit, uri):
+        # More than is read ahead.
+        testkit.put(uri, file([1_000_000] * 40))
         source = TFRecordDataSource(uri)
         records = iter(TFRecordReader(uri))
         next(records)
-        testkit.put(uri, file([200] * 100_000))
+        testkit.put(uri, file([2_000_000] * 20))
         with pytest.raises(s3dlio.PreconditionError, match="replaced"):
             source[5]
         with pytest.raises(s3dlio.PreconditionError, match="replaced"):

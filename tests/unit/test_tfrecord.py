@@ -43,8 +43,10 @@ class TestFrame:
         assert length_crc != zlib.crc32(frame[:8])
 
     def test_is_the_one_of_generated_content(self):
-        data = s3dlio.generate_data(10_000, kind="tfrecord")
-        assert s3dlio.get_tfrecord_index_entries(data, verify=True)
+        s3dlio.put("memory://tfrecord/generated/", 1, "one", size=10_000, object_type="TFRECORD")
+        (uri,) = s3dlio.list("memory://tfrecord/generated/")
+        (record,) = TFRecordReader(uri)
+        assert len(record) == 10_000
 
 
 class TestReader:

@@ -142,10 +142,10 @@ def test_bytes_are_views_of_the_record():
     ],
 )
 def test_what_does_not_fit_is_named(feature, message):
-    with pytest.raises(s3dlio.CorruptDataError, match=f"'label' {message}") as caught:
+    with pytest.raises(s3dlio.CorruptDataError, match=f'"label" {message}') as caught:
         parse_examples(examples(), {"label": feature})
     assert caught.value.record == 0
-    with pytest.raises(s3dlio.CorruptDataError, match="no feature 'box'") as caught:
+    with pytest.raises(s3dlio.CorruptDataError, match='no feature "box"') as caught:
         parse_examples(examples(), {"box": FixedLenFeature((2,))})
     assert caught.value.record == 1
     with pytest.raises(s3dlio.CorruptDataError, match=r"no tf\.train\.Example") as caught:

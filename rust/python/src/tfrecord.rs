@@ -145,7 +145,8 @@ impl TfRecordStream {
     #[staticmethod]
     #[pyo3(name = "open")]
     fn start(uri: &str, packed: Option<&str>, verify: bool) -> PyResult<Operation> {
-        let options = StreamOptions { compression: packed.map(compression).transpose()?, verify };
+        let options =
+            StreamOptions { compression: packed.map(compression).transpose()?, verify, ..StreamOptions::default() };
         let work = begun(Stream::open(&parse(uri)?, options))?;
         Ok(Operation::new(work, |py, stream| Ok(Py::new(py, Self(stream))?.into_any())))
     }

@@ -11,7 +11,7 @@ use s3dlio_formats::FormatError;
 use s3dlio_formats::tfrecord::compression::Compression;
 use s3dlio_formats::tfrecord::{TfRecordError, header};
 use s3dlio_records::RecordError;
-use s3dlio_records::tfrecord::{Stream, StreamOptions};
+use s3dlio_records::tfrecord::{Position, Stream, StreamOptions};
 use s3dlio_store::{StoreError, Uri};
 
 const KINDS: [Compression; 3] = [Compression::None, Compression::Gzip, Compression::Zlib];
@@ -50,7 +50,7 @@ fn records_come_in_order_from_every_store_and_compression() {
     for kind in KINDS {
         everywhere(&compressed(kind, &plain), |uri| {
             for compression in [None, Some(kind)] {
-                let (found, end) = read(uri, StreamOptions { compression, verify: true });
+                let (found, end) = read(uri, StreamOptions { compression, ..StreamOptions::default() });
                 assert!(end.is_ok(), "{uri} {kind:?} {end:?}");
                 assert!(found == expected, "{uri} {kind:?}");
             }
@@ -62,7 +62,7 @@ fn records_come_in_order_from_every_store_and_compression() {
 fn an_empty_file_has_no_records() {
     everywhere(b"", |uri| {
         for compression in [None, Some(Compression::Gzip), Some(Compression::None)] {
-            let (found, end) = read(uri, StreamOptions { compression, verify: true });
+            let (found, end) = read(uri, StreamOptions { compression, ..StreamOptions::default() });
             assert!(found.is_empty() && end.is_ok(), "{uri} {end:?}");
         }
     });
@@ -153,6 +153,31 @@ fn windows_are_read_ahead_and_each_byte_once() {
     let ((found, end), counts) = store.counted(|| read(&uri, StreamOptions::default()));
     assert!(found.len() == 30 && end.is_ok());
     assert_eq!((counts["HeadObject"], counts["GetObject"]), (1, 8));
+}
+
+#[test]
+fn a_stream_goes_on_from_any_record() {
+    let expected = records((0..6000).map(|number| number % 2000));
+    let plain = file_of(&expected);
+    for kind in KINDS {
+        everywhere(&compressed(kind, &plain), |uri| {
+            let mut offset = 0;
+            for (number, record) in expected.iter().enumerate() {
+                if [0, 1, 2999, 5999].contains(&number) {
+                    let start = Position { record: number as u64, offset };
+                    let (found, end) = read(uri, StreamOptions { start, ..StreamOptions::default() });
+                    assert!(end.is_ok() && found == expected[number..], "{uri} {kind:?} {number}");
+                }
+                offset += record.len() as u64 + 16;
+            }
+            let start = Position { record: 6000, offset };
+            let (found, end) = read(uri, StreamOptions { start, ..StreamOptions::default() });
+            assert!(end.is_ok() && found.is_empty(), "{uri} {kind:?}");
+            let start = Position { record: 6001, offset: offset + 16 };
+            let (found, end) = read(uri, StreamOptions { start, ..StreamOptions::default() });
+            assert!(end.unwrap_err().to_string().contains("ends before record 6001") && found.is_empty());
+        });
+    }
 }
 
 #[test]
