@@ -288,6 +288,54 @@ class Transfer:
     def wait(self, report: Callable[[int, int, int, int], object] | None = None) -> tuple[int, int, int, float]:
         """Run the transfer to its end, telling `report` of the progress."""
 
+@final
+class TfRecordStream:
+    """The records of a TFRecord file in order."""
+
+    @staticmethod
+    def open(uri: str, packed: str | None, verify: bool) -> Operation[TfRecordStream]:
+        """Return an operation that opens a file; without a compression its first bytes tell."""
+    def batch(self) -> Operation[list[BytesView]]:
+        """Return an operation for the next records; an empty list at the end."""
+
+@final
+class TfRecordFiles:
+    """The records of TFRecord files by their number."""
+
+    @staticmethod
+    def open(files: Sequence[tuple[str, str | bool | bytes]], verify: bool) -> Operation[TfRecordFiles]:
+        """Return an operation that opens files, each with its index."""
+    def __len__(self) -> int: ...
+    def place(self, number: int) -> tuple[str, int, int] | None:
+        """Return the file that holds a record, and the record's offset and size in it."""
+    def pack(self) -> list[tuple[str, int, bytes]]:
+        """Return the files, each with its number of records and its index, packed."""
+    def read(self, numbers: Sequence[int]) -> Operation[list[BytesView]]:
+        """Return an operation that reads these records."""
+
+@final
+class TfRecordWriter:
+    """A TFRecord file that is being written."""
+
+    def __new__(cls, uri: str, packing: str, level: int | None, index: str | None) -> Self: ...
+    @property
+    def records(self) -> int:
+        """Records taken so far."""
+    @property
+    def bytes(self) -> int:
+        """Bytes of the file so far, before compression."""
+    @property
+    def closed(self) -> bool:
+        """Whether the file is finished, given up or failed."""
+    def append(self, record: Buffer) -> Operation[None] | None:
+        """Take a record; an operation that is due before the next one, if any is."""
+    def flush(self) -> Operation[None]:
+        """Return an operation that waits until the store has all full parts."""
+    def finish(self) -> Operation[int]:
+        """Return an operation that makes the file visible, and then its index; the number of records."""
+    def abort(self) -> Operation[None]:
+        """Return an operation that gives file and index up."""
+
 def get(
     uri: str, offset: int = 0, length: int | None = None, direct_fallback: bool | None = None
 ) -> Operation[BytesView]: ...
@@ -469,6 +517,26 @@ def read_npy(uri: str) -> Operation[NDArray[Any]]: ...
 def write_npz(uri: str, arrays: Sequence[tuple[str, GivenArray]], level: int | None) -> Operation[None]: ...
 def write_npy(uri: str, array: GivenArray) -> Operation[None]: ...
 def generate_npz(descr: str, shape: Sequence[int], labels: int, seed: int) -> BytesView: ...
+def create_tfrecord_index(file: str, index: str, verify_all: bool | None) -> Operation[int]: ...
+def create_tfrecord_indexes(
+    prefix: str,
+    output: str | None,
+    pattern: str | None,
+    rank: int,
+    world: int,
+    resume: bool,
+    max_in_flight: int,
+    verify_all: bool | None,
+) -> Operation[list[tuple[str, str, int | None]]]: ...
+def tfrecord_entries(uri: str, verify_all: bool | None) -> Operation[tuple[NDArray[np.uint64], NDArray[np.uint64]]]: ...
+def read_tfrecord_index(uri: str) -> Operation[tuple[NDArray[np.uint64], NDArray[np.uint64]]]: ...
+def tfrecord_entries_of(data: Buffer, verify_all: bool | None) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]: ...
+def tfrecord_index_text(data: Buffer, verify_all: bool | None) -> bytes: ...
+def check_tfrecord_compression(name: str) -> None: ...
+def parse_examples(
+    records: Sequence[Buffer], features: Sequence[tuple[str, str, int | None, Any]] | None
+) -> dict[str, tuple[Any, NDArray[np.int64]]]: ...
+def serialize_example(features: Sequence[tuple[str, str, Any]]) -> bytes: ...
 def permutation(n: int, seed: int, epoch: int) -> NDArray[np.uint64]: ...
 def describe_state(state: str) -> str: ...
 def set_worker_share(workers: int) -> None: ...

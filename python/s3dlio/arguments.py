@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 import operator
+import os
 
-from s3dlio.errors import ConfigError
+from s3dlio.errors import ConfigError, InvalidUriError
 
-__all__ = ["at_least", "one_of"]
+__all__ = ["as_uri", "at_least", "one_of"]
+
+
+def as_uri(path: str | os.PathLike[str]) -> str:
+    """Return a URI as it is, and the URI of a local path, which is made absolute.
+
+    Raises:
+        InvalidUriError: The path is empty.
+    """
+    text = os.fspath(path)
+    if "://" in text:
+        return text
+    if not text:
+        message = "a path or URI is needed, found an empty one"
+        raise InvalidUriError(message)
+    # What is only made absolute keeps its slash at the end, by which it names a directory.
+    return f"file://{os.path.join(os.path.abspath(text), '') if text.endswith('/') else os.path.abspath(text)}"  # noqa: PTH100, PTH118
 
 
 def at_least(option: str, value: int, least: int) -> int:

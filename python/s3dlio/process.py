@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+import atexit
+import contextlib
+import weakref
+from typing import Protocol, TypedDict
 
 from s3dlio import _s3dlio
 
-__all__ = ["Latency", "Stats", "VerbStats", "load_numpy", "stats", "stats_text"]
+__all__ = ["Latency", "Stats", "VerbStats", "abort_at_exit", "load_numpy", "stats", "stats_text"]
+
+
+class _Writer(Protocol):
+    def abort(self) -> None: ...
+
+
+_unfinished: weakref.WeakSet[_Writer] = weakref.WeakSet()
+
+
+def abort_at_exit(writer: _Writer) -> None:
+    """Have a writer remove its parts where the program ends before it is finished."""
+    _unfinished.add(writer)
+
+
+@atexit.register
+def _abort_all() -> None:
+    for writer in [*_unfinished]:
+        with contextlib.suppress(Exception):
+            writer.abort()
 
 
 class Latency(TypedDict):

@@ -6,15 +6,14 @@ what was there before. See docs/writers.md.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import io
-import weakref
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, Self
 
 from s3dlio import _s3dlio, aio
 from s3dlio.errors import InvalidUriError
+from s3dlio.process import abort_at_exit
 from s3dlio.writer_options import PyWriterOptions, WriterStats
 
 if TYPE_CHECKING:
@@ -33,16 +32,6 @@ __all__ = [
     "create_writer",
 ]
 
-_open: weakref.WeakSet[ObjectStream] = weakref.WeakSet()
-
-
-@atexit.register
-def _abort_all() -> None:
-    """Remove the parts of writers that the program leaves unfinished."""
-    for stream in [*_open]:
-        with contextlib.suppress(Exception):
-            stream.abort()
-
 
 class ObjectStream:
     """What both writers share: enough of a binary file for ``torch.save``, ``pickle.dump`` and ``numpy.save``.
@@ -54,7 +43,7 @@ class ObjectStream:
         self._native = native
         self._aborted = False
         if not keep_parts:
-            _open.add(self)
+            abort_at_exit(self)
 
     @property
     def uri(self) -> str:

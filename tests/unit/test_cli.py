@@ -266,3 +266,43 @@ def test_the_module_is_the_program(tmp_path):
     command = [sys.executable, "-m", "s3dlio.cli", "ls", f"file://{tmp_path}/nothing"]
     done = subprocess.run(command, capture_output=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (3, b"")
+
+
+class TestIndex:
+    """Indexes of TFRecord files; their text has tests of its own."""
+
+    @pytest.fixture
+    def records(self, place) -> list[str]:
+        uris = [f"{place}/data/{name}.tfrecord" for name in ("a", "b", "deep/c")]
+        for uri in uris:
+            with s3dlio.TFRecordWriter(uri) as writer:
+                writer.write(b"x" * 4)
+        return uris
+
+    def test_files(self, records, place, tmp_path):
+        assert lines("index", *records[:2]) == [f"{uri}.idx: 1 records" for uri in records[:2]]
+        assert s3dlio.get(f"{records[0]}.idx") == b"0 20\n"
+        assert lines("index", "-o", str(tmp_path / "one.idx"), records[0]) == [f"file://{tmp_path}/one.idx: 1 records"]
+        assert (tmp_path / "one.idx").read_bytes() == b"0 20\n"
+        names = [f"{place}/many/{name}.tfrecord.idx" for name in ("a", "b")]
+        found = documents("index", "-o", f"{place}/many", *records[:2])
+        assert found == [{"uri": uri, "index": name, "records": 1} for uri, name in zip(records, names, strict=False)]
+
+    def test_everything_below(self, records, place):
+        command = ["index", "-r", "--pattern", "*.tfrecord", f"{place}/data/"]
+        assert [one["index"] for one in documents(*command)] == [f"{uri}.idx" for uri in records]
+        assert lines(*command, "--resume") == [f"{uri}.idx: there already" for uri in records]
+        shares = [documents(*command, "-o", f"{place}/out", "--shard", f"{rank}/2", "-j", "1") for rank in range(2)]
+        assert [[one["uri"] for one in share] for share in shares] == [[records[0], records[2]], [records[1]]]
+        assert s3dlio.exists(f"{place}/out/deep/c.tfrecord.idx")
+
+    def test_what_fails_is_told_and_the_rest_is_done(self, records, place):
+        s3dlio.put(f"{place}/bad", b"no record, but longer than a header")
+        done = cli("index", f"{place}/bad", records[0], code=1)
+        assert b"ends inside a record" in done.stderr
+        assert s3dlio.exists(f"{records[0]}.idx")
+        assert not s3dlio.exists(f"{place}/bad.idx")
+        cli("index", f"{place}/missing", code=3)
+        for wrong in (["--shard", "2/2"], ["--shard", "x"], ["--resume"]):
+            recursive = [] if wrong == ["--resume"] else ["-r"]
+            cli("index", *recursive, *wrong, records[0], code=2)

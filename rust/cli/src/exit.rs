@@ -2,6 +2,7 @@
 
 use std::io;
 
+use s3dlio_records::RecordError;
 use s3dlio_store::StoreError;
 
 /// Exit codes; they are part of the interface.
@@ -29,6 +30,8 @@ pub mod code {
 pub enum Failure {
     /// A storage operation failed.
     Store(StoreError),
+    /// A record file is damaged, or cannot be used as was asked.
+    Record(RecordError),
     /// The command refuses to do what it was told.
     Refused(String),
     /// Standard output cannot be written.
@@ -50,7 +53,8 @@ impl Failure {
                 StoreError::Timeout { .. } => code::TIMEOUT,
                 _ => code::FAILURE,
             },
-            Self::Refused(_) => code::FAILURE,
+            Self::Record(RecordError::Config { .. }) => code::USAGE,
+            Self::Record(_) | Self::Refused(_) => code::FAILURE,
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => code::CLOSED,
             Self::Output(_) => code::FAILURE,
             Self::Interrupted => code::INTERRUPTED,
@@ -62,6 +66,7 @@ impl Failure {
     pub fn message(&self) -> Option<String> {
         match self {
             Self::Store(error) => Some(error.to_string()),
+            Self::Record(error) => Some(error.to_string()),
             Self::Refused(text) => Some(text.clone()),
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => None,
             Self::Output(error) => Some(format!("standard output: {error}")),
@@ -72,12 +77,21 @@ impl Failure {
 
     /// Whether the command goes on with its next argument.
     pub fn is_of_one_argument(&self) -> bool {
-        matches!(self, Self::Store(_) | Self::Refused(_))
+        matches!(self, Self::Store(_) | Self::Record(_) | Self::Refused(_))
     }
 }
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
+    }
+}
+
+impl From<RecordError> for Failure {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::Store(error) => Self::Store(error),
+            error => Self::Record(error),
+        }
     }
 }

@@ -89,10 +89,18 @@ impl<'a> Session<'a> {
         uris: &[String],
         mut command: impl FnMut(&mut Self, &Uri) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
+        self.each_of(uris, |session, text| command(session, &Uri::parse(text)?))
+    }
+
+    /// As [`each`](Self::each), for arguments of any kind.
+    pub fn each_of<T>(
+        &mut self,
+        arguments: &[T],
+        mut command: impl FnMut(&mut Self, &T) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         let mut first = None;
-        for text in uris {
-            let done = Uri::parse(text).map_err(Failure::from).and_then(|uri| command(self, &uri));
-            match done {
+        for argument in arguments {
+            match command(self, argument) {
                 Err(failure) if failure.is_of_one_argument() => {
                     self.flush()?;
                     self.report(&failure);

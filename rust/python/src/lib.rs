@@ -11,6 +11,7 @@ mod check;
 mod cli;
 mod completions;
 mod errors;
+mod examples;
 mod listing;
 mod loader;
 mod logging;
@@ -20,6 +21,7 @@ mod operation;
 mod oplog;
 mod paths;
 mod process;
+mod tfrecord;
 mod transfer;
 mod verbs;
 mod writer;
@@ -36,8 +38,8 @@ fn _s3dlio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<listing::Listing>()?;
     module.add_class::<objects::Objects>()?;
     module.add_class::<transfer::Transfer>()?;
-    let first = [verbs::register, bulk::register, npz::register, loader::register, process::register];
-    let then =
-        [array_record::register, oplog::register, logging::register, check::register, cli::register, writer::register];
-    first.into_iter().chain(then).try_for_each(|register| register(module))
+    let first = [verbs::register, bulk::register, loader::register, process::register, writer::register];
+    let then = [oplog::register, logging::register, check::register, cli::register];
+    let records = [array_record::register, examples::register, npz::register, tfrecord::register];
+    first.into_iter().chain(then).chain(records).try_for_each(|register| register(module))
 }

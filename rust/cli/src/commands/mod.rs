@@ -4,6 +4,7 @@ mod bench;
 mod cat;
 mod check;
 mod cp;
+mod index;
 mod ls;
 mod oplog;
 mod put;
@@ -30,6 +31,8 @@ pub enum Command {
     Rm(rm::Rm),
     /// Write generated objects
     Put(put::Put),
+    /// Write the indexes of TFRecord files
+    Index(index::Index),
     /// Tell why a store can or cannot be used
     Check(check::Check),
     /// Summarise a log of operations
@@ -47,6 +50,7 @@ impl Command {
             Self::Stat(command) => command.run(session),
             Self::Rm(command) => command.run(session),
             Self::Put(command) => command.run(session),
+            Self::Index(command) => command.run(session),
             Self::Check(command) => command.run(session),
             Self::Oplog(command) => command.run(session),
             Self::Bench(command) => command.run(session),

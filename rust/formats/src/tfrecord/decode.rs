@@ -28,6 +28,12 @@ impl Decoder {
         Self { verify, ..Self::default() }
     }
 
+    /// A decoder of a file from the record of this number on, which begins at this byte.
+    #[must_use]
+    pub fn starting(verify: bool, offset: u64, record: u64) -> Self {
+        Self { offset, record, ..Self::new(verify) }
+    }
+
     /// Byte at which the next record begins; after an error, the record that it is about.
     #[must_use]
     pub fn offset(&self) -> u64 {

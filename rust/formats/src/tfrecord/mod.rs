@@ -12,6 +12,7 @@ pub mod decode;
 mod error;
 pub mod example;
 pub mod index;
+mod packed;
 
 pub use error::TfRecordError;
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use s3dlio_formats::tfrecord::index::{Index, Verify, parse_index};
 use s3dlio_store::{Uri, Work};
 
-use super::headers::{Headers, of_bytes};
+use super::headers::{Headers, Sink, Text, of_bytes};
 use crate::error::{Place, RecordError, Result};
 use crate::input::Input;
 use crate::task;
@@ -25,10 +25,23 @@ pub fn entries(uri: &Uri, verify: Verify) -> s3dlio_store::Result<Work<Result<In
         if !is_text(&first) {
             return Headers::new(input, verify, Index::default()).finish().await;
         }
-        let text = input.read(0..input.size())?.into_future().await?;
-        let uri = input.uri().clone();
-        task::decode(move || parse(&uri, &text)).await?
+        index_in(input).await
     }))
+}
+
+/// The entries of an index.
+///
+/// # Errors
+/// At once: a URI or settings that cannot work. From the work: those of the store; [`RecordError::Format`] for a line
+/// that is no entry.
+pub fn read_index(uri: &Uri) -> s3dlio_store::Result<Work<Result<Index>>> {
+    let input = Input::open(uri)?;
+    Ok(task::work(async move { index_in(input.into_future().await?).await }))
+}
+
+async fn index_in(input: Input) -> Result<Index> {
+    let text = input.read(0..input.size())?.into_future().await?;
+    task::decode(move || parse(input.uri(), &text)).await?
 }
 
 /// The places of the records of a file in memory; `name` is what errors call it.
@@ -36,7 +49,19 @@ pub fn entries(uri: &Uri, verify: Verify) -> s3dlio_store::Result<Work<Result<In
 /// # Errors
 /// [`RecordError::Format`].
 pub fn entries_of(name: &str, bytes: &Bytes, verify: Verify) -> Result<Index> {
-    of_bytes(bytes, verify, Index::default()).map_err(|(place, error)| RecordError::Format {
+    in_memory(name, bytes, verify, Index::default())
+}
+
+/// The text of the index of a file in memory; `name` is what errors call it.
+///
+/// # Errors
+/// [`RecordError::Format`].
+pub fn index_text(name: &str, bytes: &Bytes, verify: Verify) -> Result<Vec<u8>> {
+    in_memory(name, bytes, verify, Text::default()).map(|text| text.0)
+}
+
+fn in_memory<S: Sink>(name: &str, bytes: &Bytes, verify: Verify, sink: S) -> Result<S> {
+    of_bytes(bytes, verify, sink).map_err(|(place, error)| RecordError::Format {
         uri: name.to_owned(),
         place,
         source: error.into(),

@@ -15,8 +15,8 @@ mod stream;
 mod writer;
 
 pub use create::create_index;
-pub use entries::{entries, entries_of};
+pub use entries::{entries, entries_of, index_text, read_index};
 pub use indexed::{IndexFrom, Indexed};
 pub use prefix::{Made, PrefixOptions, create_indexes};
-pub use stream::{Stream, StreamOptions};
+pub use stream::{Position, Stream, StreamOptions};
 pub use writer::{Writer, WriterOptions};

@@ -76,6 +76,7 @@ impl Pace {
 }
 
 #[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "ranges are the items here")]
 mod tests {
     use super::*;
 

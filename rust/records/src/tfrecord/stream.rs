@@ -29,6 +29,15 @@ const INFLATED: usize = 1 << 20;
 /// Records of one batch: their handles take as long to make as some requests to arrive.
 const BATCH: usize = 4096;
 
+/// A place between two records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Position {
+    /// Records before it.
+    pub record: u64,
+    /// Bytes before it, decompressed: each record is 16 bytes longer than its payload.
+    pub offset: u64,
+}
+
 /// How a file is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamOptions {
@@ -36,11 +45,13 @@ pub struct StreamOptions {
     pub compression: Option<Compression>,
     /// Whether both checksums of every record are compared.
     pub verify: bool,
+    /// Where to begin. A compressed file is read from its beginning all the same, and what comes before is dropped.
+    pub start: Position,
 }
 
 impl Default for StreamOptions {
     fn default() -> Self {
-        Self { compression: None, verify: true }
+        Self { compression: None, verify: true, start: Position::default() }
     }
 }
 
@@ -71,6 +82,9 @@ struct State {
     ahead: Option<Ahead>,
     /// Where the next window begins.
     at: u64,
+    options: StreamOptions,
+    /// Records that are dropped because they come before the start.
+    dropped: u64,
     ended: bool,
     failed: Option<RecordError>,
 }
@@ -83,17 +97,22 @@ impl Stream {
     pub fn open(uri: &Uri, options: StreamOptions) -> s3dlio_store::Result<Work<Self>> {
         let generation = fork::generation();
         Ok(Input::open(uri)?.map(move |input| {
-            let state = State {
+            let mut state = State {
                 decoder: Decoder::new(options.verify),
-                compression: options.compression,
-                inflate: options.compression.and_then(Inflate::new),
+                compression: None,
+                inflate: None,
                 packed: Bytes::new(),
                 ahead: None,
                 at: 0,
+                options,
+                dropped: 0,
                 ended: false,
                 failed: None,
                 input,
             };
+            if let Some(kind) = options.compression {
+                state.is(kind);
+            }
             let (uri, local) = (state.input.uri().clone(), state.input.is_local());
             Self(Arc::new(Inner { uri, generation, local, state: Mutex::new(Some(state)) }))
         }))
@@ -169,6 +188,7 @@ impl State {
         }
         while batch.len() < BATCH {
             match self.decoder.next_record() {
+                Ok(Some(_)) if self.dropped > 0 => self.dropped -= 1,
                 Ok(Some(record)) => batch.push(record),
                 Ok(None) => break,
                 Err(error) => {
@@ -214,13 +234,13 @@ impl State {
         let size = self.input.size();
         if self.compression.is_none() {
             let first = self.input.read_now(0..size.min(DETECT as u64))?;
-            self.detect(&first);
+            self.is(Compression::detect(&first));
         }
         if self.inflate.is_none() {
             // A window begins at a record, so that none has to be put together, and holds the next one with the header
             // behind it, so that the window after it does as well.
             let (start, needed) = (self.decoder.offset(), self.needed()?);
-            if start == size {
+            if start >= size {
                 return self.end();
             }
             let window = WINDOW.max(needed.saturating_add(DETECT as u64));
@@ -243,12 +263,17 @@ impl State {
             if self.compression == Some(Compression::None) && self.needed()? == 0 {
                 return self.end();
             }
-            let ahead = self.ahead.get_or_insert_with(|| Ahead::new(self.input.clone(), 0, WINDOW, AHEAD));
-            let window = ahead.window().await?.map(|(_, bytes)| bytes).unwrap_or_default();
-            self.at += window.len() as u64;
-            if self.compression.is_none() {
-                self.detect(&window);
+            if self.compression.is_none() && self.options.start.offset > 0 {
+                let first = self.input.fetch(0..self.input.size().min(DETECT as u64)).await?;
+                self.is(Compression::detect(&first));
+                return Ok(());
             }
+            let ahead = self.ahead.get_or_insert_with(|| Ahead::new(self.input.clone(), self.at, WINDOW, AHEAD));
+            let window = ahead.window().await?.map(|(_, bytes)| bytes).unwrap_or_default();
+            if self.compression.is_none() {
+                self.is(Compression::detect(&window));
+            }
+            self.at += window.len() as u64;
             if self.inflate.is_none() {
                 if window.is_empty() {
                     return self.end();
@@ -269,14 +294,21 @@ impl State {
         self.unpacked(Some(unpacked))
     }
 
-    fn detect(&mut self, first: &[u8]) {
-        let kind = Compression::detect(first);
+    /// Notes the compression, and with it where to begin.
+    fn is(&mut self, kind: Compression) {
+        let Position { record, offset } = self.options.start;
         (self.compression, self.inflate) = (Some(kind), Inflate::new(kind));
+        if kind == Compression::None {
+            self.decoder = Decoder::starting(self.options.verify, offset, record);
+            self.at = offset;
+        } else {
+            self.dropped = record;
+        }
     }
 
     /// Bytes that the next record of a plain file needs; 0 at the end of the file.
     fn needed(&self) -> Result<u64> {
-        let left = self.input.size() - self.decoder.offset();
+        let left = self.input.size().saturating_sub(self.decoder.offset());
         let needed = self.decoder.needed().map_err(|error| self.damaged(error))?;
         match (left, needed) {
             (0, _) => Ok(0),
@@ -298,6 +330,12 @@ impl State {
     }
 
     fn end(&mut self) -> Result<()> {
+        let (start, size) = (self.options.start, self.input.size());
+        if self.dropped > 0 || (self.inflate.is_none() && start.offset > size) {
+            let detail =
+                format!("ends before record {} at byte {}, from which it was to be read", start.record, start.offset);
+            return Err(StoreError::Corrupt { uri: self.input.uri().to_string(), detail }.into());
+        }
         self.inflate.as_ref().map_or(Ok(()), Inflate::finish).map_err(|error| self.packed_damage(error))?;
         self.decoder.finish().map_err(|error| self.damaged(error))?;
         self.ended = true;
