@@ -7,6 +7,7 @@
 pub mod array_record;
 mod coalesce;
 mod decoding;
+pub mod disky;
 pub mod error;
 pub mod input;
 pub mod output;
