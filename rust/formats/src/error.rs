@@ -200,6 +200,9 @@ pub enum FormatError {
     /// What is wrong with an ArrayRecord file.
     #[error(transparent)]
     ArrayRecord(#[from] crate::array_record::ArrayRecordError),
+    /// What is wrong with a TFRecord file, its index, or an example in it.
+    #[error(transparent)]
+    TfRecord(#[from] crate::tfrecord::TfRecordError),
     /// What is wrong with one member of an NPZ archive.
     #[error("NPZ member {member:?}: {error}")]
     Member {
@@ -221,6 +224,7 @@ impl FormatError {
             | Self::Method { .. }
             | Self::OverLimit { .. }
             | Self::NoMemory { .. } => true,
+            Self::TfRecord(error) => error.is_unsupported(),
             Self::Member { error, .. } => error.is_unsupported(),
             _ => false,
         }

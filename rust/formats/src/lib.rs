@@ -7,10 +7,10 @@
 //! - [`array_record`]: records with an index.
 //! - [`npy`]: one array, as written by `numpy.save`.
 //! - [`npz`]: a ZIP archive of such arrays, as written by `numpy.savez` and `numpy.savez_compressed`.
-//! - [`tfrecord`]: records with checksums, as TensorFlow writes them.
 //! - [`disky`]: records in chunks, read from front to back.
 //! - [`riegeli`]: the container under ArrayRecord and Disky files.
 //! - [`varint`]: the numbers of variable length in it.
+//! - [`tfrecord`]: records with checksums, as TensorFlow writes them, their index, and the examples in them.
 //! - [`generate`]: content for benchmarks.
 //! - [`error`]: the one error type, with a variant for each way in which a file can be wrong.
 //!

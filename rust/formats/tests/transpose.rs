@@ -4,12 +4,12 @@
 
 #[path = "common/array_record.rs"]
 mod array_record;
+mod fixtures;
 #[path = "common/proto.rs"]
 mod proto;
 
-use std::time::{Duration, Instant};
-
-use array_record::{chunks, crafted, digest, file, manifest, records};
+use array_record::{chunks, crafted, file, manifest, records};
+use fixtures::{digest, text, unhex};
 use proptest::prelude::*;
 use s3dlio_formats::riegeli::chunk::{self, Check};
 use s3dlio_formats::riegeli::transpose::{DEFAULT_BUCKET_SIZE, decode, encode};
@@ -38,9 +38,9 @@ fn comes_back(expected: &Records, compression: Compression, bucket_size: u64) ->
     chunk
 }
 
-fn hex(text: &str) -> Vec<u8> {
-    let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
-    digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+/// Bytes written as digits, with blanks between them.
+fn hex(digits: &str) -> Vec<u8> {
+    unhex(&digits.split_whitespace().collect::<String>())
 }
 
 fn decoded(num_records: u64, decoded_size: u64, data: &str) -> Vec<Vec<u8>> {
@@ -65,7 +65,7 @@ fn reads_the_smallest_chunk_without_messages() {
 fn reads_every_file_of_the_reference() {
     let mut transposed = 0;
     for entry in manifest("files") {
-        let name = entry["name"].as_str().unwrap();
+        let name = text(&entry["name"]);
         let mut all = Vec::new();
         let mut chunks = chunks(&file(&entry));
         // The last two that hold records are the index and the pointer to it.
@@ -76,57 +76,43 @@ fn reads_every_file_of_the_reference() {
         }
         transposed += chunks.iter().filter(|chunk| chunk.header.kind == ChunkKind::Transposed).count();
         let found = digest(all.iter().flat_map(Records::iter));
-        assert_eq!(found, entry["records_sha256"].as_str().unwrap(), "{name}");
+        assert_eq!(found, text(&entry["records_sha256"]), "{name}");
     }
     assert!(transposed > 200, "{transposed}");
 }
 
+/// The reference's own files, chunk by chunk: none grows by more than a twentieth
+/// and what two versions of a compressor differ by, and all together shrink.
 #[test]
-fn writes_the_reference_s_records_in_about_the_same_size() {
+fn writes_as_compactly_as_the_reference() {
+    let (mut all_ours, mut all_theirs) = (0, 0);
     for entry in manifest("files") {
-        for chunk in chunks(&file(&entry)) {
-            if chunk.header.kind != ChunkKind::Transposed || chunk.header.num_records == 0 {
-                continue;
-            }
-            let records = decode(&chunk).unwrap();
-            for compression in COMPRESSIONS {
-                let ours = comes_back(&records, compression, DEFAULT_BUCKET_SIZE);
-                if compression.codec().byte() == chunk.data[0] && chunk.data.len() > 2000 {
-                    let (ours, theirs) = (ours.data.len(), chunk.data.len());
-                    eprintln!(
-                        "{:40} {compression:?} {ours} {theirs} {:.3}",
-                        entry["name"],
-                        ours as f64 / theirs as f64
-                    );
-                }
+        let options = entry["writer_options_string"].as_str().unwrap_or_default();
+        let bucket = options.split(',').find_map(|option| option.strip_prefix("transpose_bucket_size:"));
+        let (Some(bucket), Some(_)) = (bucket, entry["options"].as_str()) else { continue };
+        for chunk in chunks(&file(&entry)).iter().filter(|chunk| chunk.header.kind == ChunkKind::Transposed) {
+            let records = decode(chunk).unwrap();
+            for compression in COMPRESSIONS.into_iter().filter(|it| it.codec().byte() == chunk.data[0]) {
+                let ours = comes_back(&records, compression, bucket.parse().unwrap()).data.len();
+                let theirs = chunk.data.len();
+                assert!(ours <= theirs + theirs / 20 + 512, "{}: {ours} {theirs}", entry["name"]);
+                (all_ours, all_theirs) = (all_ours + ours, all_theirs + theirs);
             }
         }
     }
+    assert!(all_theirs > 500_000 && all_ours < all_theirs, "{all_ours} {all_theirs}");
 }
 
 #[test]
-fn refuses_every_malformed_chunk() {
-    let mut seen = 0;
-    for entry in manifest("bad_files") {
-        let name = entry["name"].as_str().unwrap();
-        if !name.starts_with("t_") {
-            continue;
+fn rewrites_every_file_of_the_reference_in_each_compression() {
+    for entry in manifest("files") {
+        for chunk in chunks(&file(&entry)).iter().filter(|chunk| chunk.header.kind == ChunkKind::Transposed) {
+            let records = decode(chunk).unwrap();
+            for compression in COMPRESSIONS {
+                comes_back(&records, compression, DEFAULT_BUCKET_SIZE);
+            }
         }
-        let chunks = chunks(&file(&entry));
-        let chunk = chunks.iter().find(|chunk| chunk.header.kind == ChunkKind::Transposed).unwrap();
-        let start = Instant::now();
-        let outcome = decode_chunk(chunk, Dialect::Riegeli);
-        assert!(start.elapsed() < Duration::from_secs(2), "{name}: {:?}", start.elapsed());
-        if name == "t_valid_control" {
-            assert_eq!(outcome.unwrap().len(), 3);
-        } else {
-            let error = outcome.expect_err(name);
-            eprintln!("{name:40} {error}");
-            assert_eq!(error.offset(), Some(chunk.begin), "{name}: {error}");
-        }
-        seen += 1;
     }
-    assert_eq!(seen, 22);
 }
 
 #[test]
@@ -159,8 +145,7 @@ fn machines_of_thousands_of_states() {
     };
     let all = records((0..200).map(message).collect::<Vec<_>>());
     for compression in COMPRESSIONS {
-        let chunk = comes_back(&all, compression, 4096);
-        eprintln!("{}", chunk.data.len());
+        comes_back(&all, compression, 4096);
     }
 }
 
@@ -251,18 +236,6 @@ fn any_compression() -> impl Strategy<Value = Compression> {
     prop::sample::select(&COMPRESSIONS[..])
 }
 
-/// Whatever the bytes say: records that fit the chunk header, or an error, soon.
-fn survives(num_records: u64, decoded_size: u64, data: Vec<u8>) -> Result<(), TestCaseError> {
-    let start = Instant::now();
-    let outcome = decode(&crafted(num_records, decoded_size, data));
-    prop_assert!(start.elapsed() < Duration::from_secs(5));
-    if let Ok(records) = outcome {
-        prop_assert_eq!(records.len() as u64, num_records);
-        prop_assert_eq!(records.data().len() as u64, decoded_size);
-    }
-    Ok(())
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
@@ -270,29 +243,5 @@ proptest! {
     fn what_is_written_comes_back(all in proto::records(), compression in any_compression(), bucket in 1..600_u64) {
         let all = records(all);
         comes_back(&all, compression, bucket);
-    }
-
-    #[test]
-    fn damage_never_panics(
-        all in proto::records(),
-        compression in prop_oneof![4 => Just(Compression::None), 1 => any_compression()],
-        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
-        more in (0..3_u64, 0..3_u64),
-    ) {
-        let chunk = written(&records(all), compression, 64);
-        let mut data = chunk.data.to_vec();
-        for (at, value) in edits {
-            let at = at.index(data.len());
-            data[at] = value;
-        }
-        survives(chunk.header.num_records + more.0, chunk.header.decoded_size + more.1, data)?;
-    }
-
-    #[test]
-    fn noise_never_panics(num_records in 0..9_u64, size in 0..99_u64, mut data in prop::collection::vec(any::<u8>(), 0..200)) {
-        if let Some(first) = data.first_mut() {
-            *first = 0;
-        }
-        survives(num_records, size, data)?;
     }
 }

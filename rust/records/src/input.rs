@@ -68,14 +68,30 @@ impl Input {
         let uri = uri.clone();
         match backend {
             Backend::Local(mode) => Ok(Work::here(move || open_file(uri, mode))),
-            Backend::Object(_) => Ok(ops::stat(&uri)?.map(move |stat| {
-                // A weak tag never matches in a condition.
-                let version = stat.etag.filter(|tag| !tag.starts_with("W/"));
-                let store = ForkLocal::new();
-                store.get_or_init(|| backend);
-                Self(Arc::new(Inner { uri, size: stat.size, kind: Kind::Network { store, version } }))
-            })),
+            Backend::Object(_) => {
+                Ok(ops::stat(&uri)?.map(move |stat| Self::object(uri, backend, stat.size, stat.etag)))
+            }
         }
+    }
+
+    /// Opens an object that a listing has told about, without a request of its own; on any thread. Of a local file size
+    /// and tag are those that it has by now.
+    ///
+    /// # Errors
+    /// Of a local file as [`open`](Self::open).
+    pub fn listed(uri: Uri, backend: Backend, size: u64, etag: Option<String>) -> Result<Self> {
+        match backend {
+            Backend::Local(mode) => open_file(uri, mode),
+            Backend::Object(_) => Ok(Self::object(uri, backend, size, etag)),
+        }
+    }
+
+    fn object(uri: Uri, backend: Backend, size: u64, etag: Option<String>) -> Self {
+        // A weak tag never matches in a condition.
+        let version = etag.filter(|tag| !tag.starts_with("W/"));
+        let store = ForkLocal::new();
+        store.get_or_init(|| backend);
+        Self(Arc::new(Inner { uri, size, kind: Kind::Network { store, version } }))
     }
 
     /// The object.
@@ -255,7 +271,7 @@ impl Input {
         let mut results = vec![Bytes::new(); ranges.len()];
         let fetched = ops::each(groups(&ranges, GAP, GROUP), IN_FLIGHT, |group| {
             let input = self.clone();
-            async move { Ok((input.fetch(group.span.clone()).await?, group)) }
+            async move { input.fetch(group.span.clone()).await.map(|bytes| (bytes, group)) }
         });
         for (bytes, group) in fetched.await? {
             share(&mut results, &bytes, &group, group.span.start);

@@ -1,16 +1,19 @@
 //! Record files and archives over any store.
 //!
 //! The codecs of `s3dlio-formats` say which bytes they need and what these mean; this crate fetches and writes them:
-//! [`input`] reads ranges of one version of an object, [`output`] writes an object that appears whole or not at all.
-//! There is one module for each format on top of these two.
+//! [`input`] reads ranges of one version of an object and [`ahead`] the windows of it that are likely to be wanted next,
+//! [`output`] writes an object that appears whole or not at all. There is one module for each format on top of these.
 
 pub mod array_record;
+pub mod ahead;
 mod coalesce;
 mod decoding;
 pub mod disky;
 pub mod error;
 pub mod input;
 pub mod output;
+mod task;
+pub mod tfrecord;
 
 pub use error::{RecordError, Result};
 pub use input::Input;

@@ -1,6 +1,7 @@
 //! An object that is written from its beginning to its end.
 
 use bytes::Bytes;
+use s3dlio_store::registry::Backend;
 use s3dlio_store::writer::{Encode, Writer, WriterOptions, WriterStats};
 use s3dlio_store::{Result, Uri, Work};
 
@@ -20,6 +21,14 @@ impl Output {
     /// As [`Writer::open`].
     pub fn create(uri: &Uri) -> Result<Self> {
         Ok(Self(Writer::open(uri, &WriterOptions::default())?))
+    }
+
+    /// As [`create`](Self::create), in a store that was opened for this URI or another one of its bucket; on any thread.
+    ///
+    /// # Errors
+    /// As [`Writer::open_in`].
+    pub fn create_in(backend: Backend, uri: &Uri) -> Result<Self> {
+        Ok(Self(Writer::open_in(backend, uri, &WriterOptions::default())?))
     }
 
     /// The object.

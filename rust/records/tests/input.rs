@@ -150,6 +150,9 @@ fn several_requests_are_in_flight() {
     let store = Store::start();
     let uri = store.put("key", &content(SIZE * 10));
     let input = open(&uri);
+    // Slow enough that a busy machine begins the next ones meanwhile.
+    let stall = serde_json::json!([{"operation": "GetObject", "action": {"kind": "stall", "seconds": 0.2}}]);
+    store.0.faults(serde_json::from_value(stall).unwrap()).unwrap();
     let ranges = (0..20).map(|at| at * 140_000..at * 140_000 + 100).collect();
     let (_, counts) = store.counted(|| run(input.read_many(ranges)).unwrap());
     assert_eq!(counts["GetObject"], 20);

@@ -111,7 +111,16 @@ impl Opener {
 /// # Errors
 /// As [`open`]; [`StoreError::InvalidUri`] for keys that the trait cannot address.
 pub fn object_store(uri: &Uri) -> Result<(Arc<dyn ObjectStore>, object_store::path::Path)> {
-    match open(uri)? {
+    object_store_in(open(uri)?, uri)
+}
+
+/// As [`object_store`], for a backend that [`open`] has found for this URI or another one of its bucket; this may be
+/// called on any thread.
+///
+/// # Errors
+/// [`StoreError::InvalidUri`] for keys that the trait cannot address.
+pub fn object_store_in(backend: Backend, uri: &Uri) -> Result<(Arc<dyn ObjectStore>, object_store::path::Path)> {
+    match backend {
         Backend::Object(store) => Ok((store, uri.object_path()?)),
         Backend::Local(mode) => {
             let failed = |reason: String| StoreError::InvalidUri { uri: uri.to_string(), reason };

@@ -7,7 +7,7 @@ use prost::Message;
 use super::Result;
 use super::error::ArrayRecordError;
 use super::messages::{Entry, FooterMetadata, MAGIC, Postscript, VERSION};
-use crate::riegeli::chunk::{self, Blocks, Chunk, ChunkHeader};
+use crate::riegeli::chunk::{self, Check, Chunk, ChunkHeader};
 use crate::riegeli::{BLOCK, ChunkKind, Dialect, Records, block, decode_chunk};
 
 use bytes::Bytes;
@@ -47,7 +47,7 @@ impl Tail {
     pub fn parse(size: u64, bytes: &Bytes) -> Result<Self> {
         let begin = Self::range(size)?.start;
         let wrong = |detail: String| ArrayRecordError::Postscript { begin, detail };
-        let records = chunk::read(begin, bytes, Blocks::Check).and_then(|chunk| decode_chunk(&chunk, Dialect::Riegeli));
+        let records = chunk::read(begin, bytes, Check::All).and_then(|chunk| decode_chunk(&chunk, Dialect::Riegeli));
         let records = records.map_err(|error| wrong(error.to_string()))?;
         let first = records.get(0).ok_or_else(|| wrong("the chunk there holds no record".into()))?;
         let postscript = Postscript::decode(first).map_err(|error| wrong(error.to_string()))?;
@@ -78,7 +78,7 @@ impl Tail {
     /// # Errors
     /// [`ArrayRecordError::Riegeli`], [`ArrayRecordError::Index`] where it would not end before the postscript.
     pub fn index_range(&self, bytes: &[u8]) -> Result<Range<u64>> {
-        let header = chunk::header(self.begin, bytes, Blocks::Check)?;
+        let header = chunk::header(self.begin, bytes, Check::All)?;
         let end = header.end(self.begin)?;
         if end > self.limit {
             let detail = format!("it would end at byte {end}, expected at most {}", self.limit);
@@ -126,7 +126,7 @@ impl Index {
     /// [`ArrayRecordError::Riegeli`] where the chunk is damaged; [`ArrayRecordError::Index`] and
     /// [`ArrayRecordError::Entry`] for contents that contradict each other or the file.
     pub fn parse(tail: &Tail, bytes: &Bytes) -> Result<Self> {
-        let chunk = chunk::read(tail.begin, bytes, Blocks::Check)?;
+        let chunk = chunk::read(tail.begin, bytes, Check::All)?;
         let wrong = |detail: String| ArrayRecordError::Index { begin: tail.begin, detail };
         if chunk.header.kind != ChunkKind::Simple {
             let found = chunk.header.kind.byte();
@@ -239,7 +239,7 @@ impl Index {
     #[inline]
     pub fn decode(&self, chunk: u64, bytes: &Bytes) -> Result<Records> {
         let begin = self.offsets[chunk as usize];
-        let read = chunk::read(begin, bytes, Blocks::Check)?;
+        let read = chunk::read(begin, bytes, Check::All)?;
         self.check(chunk, &read)?;
         Ok(decode_chunk(&read, Dialect::Riegeli)?)
     }

@@ -181,7 +181,7 @@ pub enum RiegeliError {
     },
     /// The columns of a transposed chunk are damaged.
     #[error("the transposed data is damaged: {0}")]
-    Transposed(#[from] super::transpose::Fault),
+    Transposed(#[source] super::transpose::Fault),
     /// The system refused the memory.
     #[error("no memory for {bytes} bytes")]
     NoMemory {

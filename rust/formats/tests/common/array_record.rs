@@ -1,30 +1,23 @@
 //! The golden ArrayRecord files, and the chunks in them.
 
-use std::fs;
 use std::io::Read;
-use std::path::PathBuf;
 
 use bytes::Bytes;
 use flate2::read::GzDecoder;
 use s3dlio_formats::riegeli::chunk::{self, Check};
 use s3dlio_formats::riegeli::{Chunk, ChunkHeader, ChunkKind, Records};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
-fn fixture(name: &str) -> Vec<u8> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/fixtures/array_record").join(name);
-    fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
+use crate::fixtures;
 
 /// The manifest's entries under `key`.
 pub fn manifest(key: &str) -> Vec<Value> {
-    let all: Value = serde_json::from_slice(&fixture("manifest.json")).unwrap();
-    all[key].as_array().unwrap().clone()
+    fixtures::list(&fixtures::manifest("array_record")[key]).to_vec()
 }
 
 /// The file that an entry of the manifest describes.
 pub fn file(entry: &Value) -> Bytes {
-    let packed = fixture(entry["file"].as_str().unwrap());
+    let packed = fixtures::read(&format!("array_record/{}", fixtures::text(&entry["file"])));
     let mut bytes = Vec::new();
     GzDecoder::new(&packed[..]).read_to_end(&mut bytes).unwrap();
     bytes.into()
@@ -41,21 +34,11 @@ pub fn chunks(file: &Bytes) -> Vec<Chunk> {
     chunks
 }
 
-/// A chunk of these contents, wherever it may be.
+/// A transposed chunk of these contents, wherever it may be.
 pub fn crafted(num_records: u64, decoded_size: u64, data: impl Into<Bytes>) -> Chunk {
     let data = data.into();
     let header = ChunkHeader::of(ChunkKind::Transposed, num_records, decoded_size, &[&data]);
     Chunk { begin: 64, header, data }
-}
-
-/// SHA-256 as the manifest has it, over the length and the bytes of each record.
-pub fn digest<'a>(records: impl IntoIterator<Item = &'a [u8]>) -> String {
-    let mut sha = Sha256::new();
-    for record in records {
-        sha.update((record.len() as u64).to_le_bytes());
-        sha.update(record);
-    }
-    sha.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// These records, as a reader would return them.

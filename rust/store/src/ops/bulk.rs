@@ -25,19 +25,21 @@ use crate::{Uri, size_cache};
 ///
 /// # Errors
 /// The first error of an item.
-pub async fn each<I, T, F>(items: Vec<I>, limit: usize, start: impl Fn(I) -> F) -> Result<Vec<T>>
+pub async fn each<I, T, E, F>(items: Vec<I>, limit: usize, start: impl Fn(I) -> F) -> std::result::Result<Vec<T>, E>
 where
     T: Send + 'static,
-    F: Future<Output = Result<T>> + Send + 'static,
+    E: From<StoreError> + Send + 'static,
+    F: Future<Output = std::result::Result<T, E>> + Send + 'static,
 {
     let mut results: Vec<Option<T>> = items.iter().map(|_| None).collect();
-    let mut tasks = JoinSet::new();
+    let mut tasks: JoinSet<Numbered<T, E>> = JoinSet::new();
     for (at, item) in items.into_iter().enumerate() {
         if tasks.len() >= limit.max(1) {
             finish(&mut tasks, &mut results).await?;
         }
         let task = start(item);
-        tasks.spawn_on(async move { task.await.map(|value| (at, value)) }, s3dlio_runtime::executor::handle()?);
+        let runtime = s3dlio_runtime::executor::handle().map_err(StoreError::from)?;
+        tasks.spawn_on(async move { task.await.map(|value| (at, value)) }, runtime);
     }
     while !tasks.is_empty() {
         finish(&mut tasks, &mut results).await?;
@@ -45,7 +47,14 @@ where
     Ok(results.into_iter().flatten().collect())
 }
 
-async fn finish<T: 'static>(tasks: &mut JoinSet<Result<(usize, T)>>, results: &mut [Option<T>]) -> Result<()> {
+/// A task's result and the number of its item.
+type Numbered<T, E> = std::result::Result<(usize, T), E>;
+
+async fn finish<T, E>(tasks: &mut JoinSet<Numbered<T, E>>, results: &mut [Option<T>]) -> std::result::Result<(), E>
+where
+    T: 'static,
+    E: From<StoreError> + 'static,
+{
     match tasks.join_next().await {
         None => Ok(()),
         Some(Ok(result)) => {
@@ -54,7 +63,8 @@ async fn finish<T: 'static>(tasks: &mut JoinSet<Result<(usize, T)>>, results: &m
             Ok(())
         }
         Some(Err(source)) => {
-            Err(StoreError::Store { uri: String::new(), detail: format!("a request task ended abnormally: {source}") })
+            let detail = format!("a request task ended abnormally: {source}");
+            Err(StoreError::Store { uri: String::new(), detail }.into())
         }
     }
 }

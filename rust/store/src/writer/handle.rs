@@ -14,7 +14,7 @@ use super::upload::Upload;
 use crate::compression::Encoder;
 use crate::error::{Result, StoreError};
 use crate::observe::{self, Verb};
-use crate::registry;
+use crate::registry::{self, Backend};
 use crate::uri::Uri;
 use crate::work::Work;
 
@@ -67,22 +67,24 @@ impl Writer {
     /// [`StoreError::InvalidUri`] for a directory, [`StoreError::Config`] for options or settings that cannot work,
     /// [`StoreError::Unsupported`] for a media type of a local file.
     pub fn open(uri: &Uri, options: &WriterOptions) -> Result<Self> {
-        let invalid = |reason: &str| StoreError::InvalidUri { uri: uri.to_string(), reason: reason.into() };
-        if uri.is_directory() {
-            return Err(invalid("names a directory, not an object"));
-        }
+        Self::check(uri, options)?;
+        Self::open_in(registry::open(uri)?, uri, options)
+    }
+
+    /// As [`Writer::open`], in a store that was opened for this URI or another one of its bucket; on any thread.
+    ///
+    /// # Errors
+    /// As [`Writer::open`].
+    pub fn open_in(backend: Backend, uri: &Uri, options: &WriterOptions) -> Result<Self> {
+        Self::check(uri, options)?;
         let mut uri = uri.clone();
         let extension = options.compression.extension();
         if !uri.key.ends_with(extension) {
             uri.key.push_str(extension);
         }
-        if uri.scheme.is_local() && options.content_type.is_some() {
-            let detail = "files have no content type: leave content_type out".into();
-            return Err(StoreError::Unsupported { uri: uri.to_string(), detail });
-        }
         let sizes = options.sizes(uri.scheme)?;
         let encoder = Encoder::new(options.compression).map_err(|source| StoreError::io(uri.to_string(), &source))?;
-        let (store, path) = registry::object_store(&uri)?;
+        let (store, path) = registry::object_store_in(backend, &uri)?;
         let figures = Arc::new(Figures::default());
         let span = observe::begin(Verb::Put, &uri);
         let upload = Upload::new(store, uri.clone(), path, sizes, options.content_type.clone());
@@ -90,6 +92,19 @@ impl Writer {
         let stream = ManuallyDrop::new(Mutex::new(stream));
         let inner = Inner { uri, generation: fork::generation(), keep_parts: options.keep_parts, figures, stream };
         Ok(Self(Arc::new(inner)))
+    }
+
+    /// What can be refused without the store.
+    fn check(uri: &Uri, options: &WriterOptions) -> Result<()> {
+        let invalid = |reason: &str| StoreError::InvalidUri { uri: uri.to_string(), reason: reason.into() };
+        if uri.is_directory() {
+            return Err(invalid("names a directory, not an object"));
+        }
+        if uri.scheme.is_local() && options.content_type.is_some() {
+            let detail = "files have no content type: leave content_type out".into();
+            return Err(StoreError::Unsupported { uri: uri.to_string(), detail });
+        }
+        options.sizes(uri.scheme).map(|_| ())
     }
 
     /// The object, with the extension of its compression.

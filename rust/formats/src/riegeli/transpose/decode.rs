@@ -26,7 +26,8 @@ const LIKELY_FROM_BUFFERS: u64 = 4;
 const LIKELY_FROM_TRANSITIONS: u64 = 64;
 
 /// The records of a transposed chunk. Their bytes are one allocation, which grows with what is decoded and up to
-/// `decoded_size` of the chunk's header.
+/// `decoded_size` of the chunk's header. A machine can make any number of bytes from few: who reads files of strangers
+/// holds `decoded_size` against a limit first.
 ///
 /// # Errors
 /// [`RiegeliError::Transposed`] with what is wrong with the columns or the machine that joins them; otherwise as for the
@@ -50,7 +51,7 @@ pub fn decode(chunk: &Chunk) -> Result<Records> {
             .saturating_mul(LIKELY_FROM_BUFFERS)
             .saturating_add((transitions.len() as u64).saturating_mul(LIKELY_FROM_TRANSITIONS)),
     );
-    let machine = Machine::new(&header, buffers, Output::new(likely, expected), num_records);
+    let machine = Machine::new(&header, buffers, Output::new(likely, expected)?, num_records);
     let (output, ends) = machine.run(&transitions)?;
     let found = output.len() as u64;
     if found != expected {

@@ -1,71 +1,103 @@
 //! Writing a transposed chunk.
 
+use bytes::Bytes;
+
+use super::columns::{Columns, Op};
 use super::message::Splitter;
 use super::plan::Plan;
 use super::values::Values;
-use crate::riegeli::chunk::{ChunkKind, EncodedChunk};
-use crate::riegeli::{Compression, RecordsRef, Result};
+use crate::riegeli::chunk::{ChunkHeader, ChunkKind, EncodedChunk};
+use crate::riegeli::{Compression, RecordsRef, Result, RiegeliError};
 use crate::varint;
 
-/// Bytes of values after which another bucket begins, where the caller does not say: upstream's default.
+/// Bytes of values after which another bucket begins, where the caller does not say: the reference's default.
 pub const DEFAULT_BUCKET_SIZE: u64 = 256;
 
 /// The transposed chunk of `records`.
 ///
-/// Values are compressed in buckets of about `bucket_size` bytes; larger ones compress better. Uncompressed chunks have one
-/// bucket for each kind of value whatever the size.
+/// Values are compressed in buckets of about `bucket_size` bytes. Uncompressed chunks have one bucket for each kind of
+/// value whatever the size.
 ///
 /// # Errors
 /// [`RiegeliError::Size`] for a record of 4 GiB or more, and what the compressor refuses.
 pub fn encode(records: RecordsRef<'_>, compression: Compression, bucket_size: u64) -> Result<EncodedChunk> {
-    let mut splitter = Splitter::new(records.data());
-    let mut start = 0;
-    for size in records.sizes() {
-        splitter.record(start, start + size)?;
-        start += size;
-    }
-    let Splitter { columns, ops, .. } = splitter;
+    let (columns, ops) = split(records)?;
     let values = Values::new(records.data(), &columns, &ops);
     let plan = Plan::new(&columns, &ops, &values.buffers);
     drop(ops);
 
-    let bucket_size = if compression == Compression::None { u64::MAX } else { bucket_size };
-    let (buckets, stored) = put_buckets(&values, compression, bucket_size)?;
     let mut header = Vec::new();
-    varint::put(&mut header, stored.len() as u64);
+    let ends = buckets(&values, if compression == Compression::None { u64::MAX } else { bucket_size });
+    varint::put(&mut header, ends.len() as u64);
     varint::put(&mut header, values.ends.len() as u64);
-    for len in stored {
-        varint::put(&mut header, len);
-    }
-    let mut start = 0;
-    for &end in &values.ends {
-        varint::put(&mut header, (end - start) as u64);
-        start = end;
-    }
+    let mut data = put_buckets(&mut header, values.data, &ends, compression)?;
+    put_lengths(&mut header, &values.ends);
     header.extend_from_slice(&plan.states);
-    let mut stored_header = Vec::new();
-    compression.put_buffer(&header, &mut stored_header)?;
+    compression.put_buffer(&plan.transitions, &mut data)?;
 
-    let mut out = vec![compression.codec().byte()];
-    varint::put(&mut out, stored_header.len() as u64);
-    out.reserve(stored_header.len() + buckets.len() + plan.transitions.len() / 2);
-    out.extend_from_slice(&stored_header);
-    out.extend_from_slice(&buckets);
-    compression.put_buffer(&plan.transitions, &mut out)?;
-    Ok(EncodedChunk::of(ChunkKind::Transposed, records.len() as u64, records.data().len() as u64, out))
+    let mut stored = Vec::new();
+    compression.put_buffer(&header, &mut stored)?;
+    let mut head = vec![compression.codec().byte()];
+    varint::put(&mut head, stored.len() as u64);
+    head.extend_from_slice(&stored);
+    let decoded_size = records.data().len() as u64;
+    let header = ChunkHeader::of(ChunkKind::Transposed, records.len() as u64, decoded_size, &[&head, &data]);
+    Ok(EncodedChunk::new(header, head, Bytes::from(data)))
 }
 
-/// The compressed buckets end to end, and how long each is.
-fn put_buckets(values: &Values, compression: Compression, bucket_size: u64) -> Result<(Vec<u8>, Vec<u64>)> {
-    let (mut out, mut stored, mut start) = (Vec::new(), Vec::new(), 0);
-    for (number, &end) in (1..).zip(&values.ends) {
-        let is_last = values.classes.contains(&number) || number == values.ends.len();
+/// The operations that make the records, first record first.
+fn split(records: RecordsRef<'_>) -> Result<(Columns, Vec<Op>)> {
+    let mut splitter = Splitter::new(records.data());
+    let (mut columns, mut ops, mut start) = (Columns::new(), Vec::new(), 0);
+    for size in records.sizes() {
+        if u32::try_from(size).is_err() {
+            let expected = u64::from(u32::MAX);
+            return Err(RiegeliError::Size { part: "record", found: size as u64, expected });
+        }
+        let (before, end) = (ops.len(), start + size);
+        if columns.add(splitter.split(start, end), &mut ops).is_none() {
+            ops.truncate(before);
+            columns.add(splitter.whole(start, end), &mut ops);
+        }
+        start = end;
+    }
+    Ok((columns, ops))
+}
+
+/// Where each bucket ends.
+fn buckets(values: &Values, bucket_size: u64) -> Vec<usize> {
+    let (mut ends, mut start) = (Vec::new(), 0);
+    for (next, &end) in (1..).zip(&values.ends) {
+        let is_last = values.classes.contains(&next) || next == values.ends.len();
         if is_last || (end - start) as u64 >= bucket_size {
-            let before = out.len();
-            compression.put_buffer(&values.data[start..end], &mut out)?;
-            stored.push((out.len() - before) as u64);
+            ends.push(end);
             start = end;
         }
     }
-    Ok((out, stored))
+    ends
+}
+
+/// Adds how far apart `ends` are.
+fn put_lengths(header: &mut Vec<u8>, ends: &[usize]) {
+    let mut start = 0;
+    for &end in ends {
+        varint::put(header, (end - start) as u64);
+        start = end;
+    }
+}
+
+/// The stored buckets end to end; adds how long each is to the header.
+fn put_buckets(header: &mut Vec<u8>, values: Vec<u8>, ends: &[usize], compression: Compression) -> Result<Vec<u8>> {
+    if compression == Compression::None {
+        put_lengths(header, ends);
+        return Ok(values);
+    }
+    let (mut out, mut start) = (Vec::new(), 0);
+    for &end in ends {
+        let before = out.len();
+        compression.put_buffer(&values[start..end], &mut out)?;
+        varint::put(header, (out.len() - before) as u64);
+        start = end;
+    }
+    Ok(out)
 }

@@ -1,5 +1,7 @@
 //! What can be wrong with a transposed chunk.
 
+use crate::riegeli::RiegeliError;
+
 /// Why the data of a transposed chunk could not be decoded.
 ///
 /// States, buckets and buffers are counted from 0, in the order of the chunk's header; positions in the output count
@@ -167,6 +169,12 @@ pub enum Fault {
         /// How many.
         bytes: u64,
     },
+    /// The system refused the memory for what was decoded so far. Becomes [`RiegeliError::NoMemory`].
+    #[error("no memory for {bytes} bytes")]
+    NoMemory {
+        /// Bytes asked for.
+        bytes: u64,
+    },
     /// The machine takes steps out of all proportion to what it decodes.
     #[error("{steps} steps for {bytes} bytes and {records} records")]
     Steps {
@@ -177,4 +185,13 @@ pub enum Fault {
         /// Records decoded by then.
         records: u64,
     },
+}
+
+impl From<Fault> for RiegeliError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::NoMemory { bytes } => Self::NoMemory { bytes },
+            fault => Self::Transposed(fault),
+        }
+    }
 }

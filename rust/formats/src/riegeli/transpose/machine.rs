@@ -15,6 +15,9 @@ const STEPS_EACH: u64 = 8;
 /// Writers stop at 100 levels. This bounds the memory for a hostile chunk.
 const MAX_DEPTH: usize = 1 << 20;
 
+/// Records to make room for at first.
+const MIN_RECORDS: usize = 64;
+
 /// A submessage whose end was met, but not yet its start.
 struct Open {
     /// Bytes written before it.
@@ -128,6 +131,10 @@ impl<'a> Machine<'a> {
         let found = self.begun.len() as u64;
         if found == self.num_records {
             return Err(Fault::TooManyRecords { found: found + 1, expected: self.num_records });
+        }
+        if self.begun.len() == self.begun.capacity() {
+            let more = self.begun.len().max(MIN_RECORDS);
+            self.begun.try_reserve(more).map_err(|_| Fault::NoMemory { bytes: more as u64 * 8 })?;
         }
         self.begun.push(self.finished);
         self.finished = self.output.len();

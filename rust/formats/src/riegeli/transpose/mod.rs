@@ -43,6 +43,11 @@ const FIXED32: u32 = 5;
 /// Not protobuf's: the end of a submessage, whose tag has [`LEN`] in its place.
 const SUBMESSAGE_END: u32 = 6;
 
+// Which of a length-delimited field's states it is.
+const STRING: u8 = 0;
+const SUBMESSAGE_OPEN: u8 = 1;
+const SUBMESSAGE_CLOSE: u8 = 2;
+
 /// The first subtype of varints whose value is part of the state, and the last one.
 const INLINE: u8 = 10;
 const LAST_INLINE: u8 = 137;

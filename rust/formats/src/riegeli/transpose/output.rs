@@ -19,9 +19,9 @@ pub(super) struct Output {
 
 impl Output {
     /// Room for `likely` bytes, and never for more than `limit`.
-    pub fn new(likely: u64, limit: u64) -> Self {
-        let capacity = likely.min(limit) as usize;
-        Self { space: vec![0; capacity + WORD], start: capacity + WORD, limit }
+    pub fn new(likely: u64, limit: u64) -> Result<Self, Fault> {
+        let space = room(likely.min(limit))?;
+        Ok(Self { start: space.len(), space, limit })
     }
 
     /// Bytes written.
@@ -61,8 +61,7 @@ impl Output {
         if needed > self.limit {
             return Err(Fault::TooLarge { found: needed, expected: self.limit });
         }
-        let capacity = len.saturating_mul(2).clamp(needed, self.limit) as usize;
-        let mut space = vec![0; capacity + WORD];
+        let mut space = room(len.saturating_mul(2).clamp(needed, self.limit))?;
         let start = space.len() - self.len();
         space[start..].copy_from_slice(&self.space[self.start..]);
         (self.space, self.start) = (space, start);
@@ -73,4 +72,14 @@ impl Output {
     pub fn finish(self) -> Bytes {
         Bytes::from(self.space).slice(self.start..)
     }
+}
+
+/// Zeros for `bytes` and the [`WORD`] before them.
+fn room(bytes: u64) -> Result<Vec<u8>, Fault> {
+    let no_memory = || Fault::NoMemory { bytes };
+    let len = usize::try_from(bytes).ok().and_then(|len| len.checked_add(WORD)).ok_or_else(no_memory)?;
+    let mut space = Vec::new();
+    space.try_reserve_exact(len).map_err(|_| no_memory())?;
+    space.resize(len, 0);
+    Ok(space)
 }

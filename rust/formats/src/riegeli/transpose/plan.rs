@@ -1,9 +1,8 @@
 //! The machine for a sequence of operations, and the transitions that take it through them.
 
-use super::columns::Columns;
-use super::message::Op;
+use super::NO_OP;
+use super::columns::{Columns, Op};
 use super::place::{Item, Places};
-use super::{INLINE, NO_OP};
 use crate::varint;
 
 /// No operation precedes it, or none has been seen yet.
@@ -133,5 +132,3 @@ fn transitions(ops: &[Op], tally: &Tally, places: &Places) -> Vec<u8> {
     }
     out
 }
-
-const _: () = assert!(INLINE == 10, "operations of a varint are numbered as the format's subtypes are");

@@ -1,8 +1,6 @@
 //! The values of the columns, each column in a buffer.
 
-use super::VARINT;
-use super::columns::{Columns, RAW, ROOT};
-use super::message::Op;
+use super::columns::{Columns, Op, RAW_OP};
 use crate::varint;
 
 /// All buffers end to end, in the order of their numbers.
@@ -61,15 +59,14 @@ fn fill(data: &mut [u8], starts: &mut [usize], records: &[u8], columns: &Columns
         let start = &mut starts[field as usize];
         let (to, from) = (&mut data[*start..*start + len], &records[at..at + len]);
         *start += len;
-        match columns.get(field).tag & 7 {
-            VARINT if field != ROOT => {
-                for (to, from) in to.iter_mut().zip(from) {
-                    *to = from & 0x7f;
-                }
+        if columns.is_varint(field) {
+            for (to, from) in to.iter_mut().zip(from) {
+                *to = from & 0x7f;
             }
-            _ => to.copy_from_slice(from),
+        } else {
+            to.copy_from_slice(from);
         }
-        if op == RAW {
+        if op == RAW_OP {
             varint::put(&mut lengths, len as u64);
         }
     }
