@@ -10,6 +10,7 @@ mod bytes_view;
 mod check;
 mod cli;
 mod completions;
+mod disky;
 mod errors;
 mod listing;
 mod loader;
@@ -36,7 +37,14 @@ fn _s3dlio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<objects::Objects>()?;
     module.add_class::<transfer::Transfer>()?;
     let first = [verbs::register, bulk::register, arrays::register, loader::register, process::register];
-    let then =
-        [array_record::register, oplog::register, logging::register, check::register, cli::register, writer::register];
+    let then = [
+        array_record::register,
+        disky::register,
+        oplog::register,
+        logging::register,
+        check::register,
+        cli::register,
+        writer::register,
+    ];
     first.into_iter().chain(then).try_for_each(|register| register(module))
 }

@@ -4,8 +4,8 @@
 //! [`input`] reads ranges of one version of an object and [`ahead`] the windows of it that are likely to be wanted next,
 //! [`output`] writes an object that appears whole or not at all. There is one module for each format on top of these.
 
-pub mod array_record;
 pub mod ahead;
+pub mod array_record;
 mod coalesce;
 mod decoding;
 pub mod disky;

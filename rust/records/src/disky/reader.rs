@@ -101,7 +101,8 @@ impl Reader {
 }
 
 pub(super) fn inherited(uri: &Uri) -> StoreError {
-    let detail = "another thread of the parent was reading at the moment of the fork: open it again in the child".into();
+    let detail =
+        "another thread of the parent was reading at the moment of the fork: open it again in the child".into();
     StoreError::Forked { uri: uri.to_string(), detail }
 }
 

@@ -98,7 +98,11 @@ impl ShardedReader {
         }
         let Snapshot { mut open, mut rest } = snapshot;
         if open.iter().map(|(number, _)| number).chain(&rest).any(|&number| number >= uris.len()) {
-            return Err(RecordError::config("state", "a file that is not there", format!("numbers below {}", uris.len())));
+            return Err(RecordError::config(
+                "state",
+                "a file that is not there",
+                format!("numbers below {}", uris.len()),
+            ));
         }
         let more = options.num_shards.max(1).saturating_sub(open.len()).min(rest.len());
         open.extend(rest.drain(..more).map(|number| (number, Place::default())));
@@ -115,7 +119,15 @@ impl ShardedReader {
             Ok(opened.map_err(RecordError::from).map(|opened| {
                 let open = opened.into_iter().map(start).collect();
                 let rest = rest.into();
-                let state = Rotation { common: Arc::clone(&common), open, turn: 0, rest, upcoming: None, error: None, barren: 0 };
+                let state = Rotation {
+                    common: Arc::clone(&common),
+                    open,
+                    turn: 0,
+                    rest,
+                    upcoming: None,
+                    error: None,
+                    barren: 0,
+                };
                 let generation = AtomicU64::new(fork::generation());
                 Self(Arc::new(Inner { uris, options, random, generation, state: Mutex::new(state) }))
             }))

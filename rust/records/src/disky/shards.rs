@@ -29,6 +29,13 @@ pub fn list(directory: &Uri, prefix: &str) -> Result<Work<Vec<Uri>>> {
     }))
 }
 
+/// The error where there is not one.
+#[must_use]
+pub fn none(directory: &Uri, prefix: &str) -> StoreError {
+    let pattern = directory.with_key(format!("{}*", stem(directory, prefix)));
+    StoreError::NotFound { uri: pattern.to_string(), detail: "no shard, expected at least one".into() }
+}
+
 /// What all names of a prefix begin with.
 fn stem(directory: &Uri, prefix: &str) -> String {
     let slash = if directory.is_directory() { "" } else { "/" };

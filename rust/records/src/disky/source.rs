@@ -10,7 +10,8 @@ use s3dlio_formats::riegeli::{Damage, Need, OnDamage, Records};
 use s3dlio_store::StoreError;
 use tokio::sync::Semaphore;
 
-use crate::decoding::{self, Decoding};
+use crate::ahead::Ahead;
+use crate::decoding;
 use crate::error::{Place, RecordError};
 use crate::input::Input;
 
@@ -80,7 +81,7 @@ pub(super) struct Source {
     limits: Limits,
     /// Where the bytes end that the parser has.
     supplied: u64,
-    windows: VecDeque<(Range<u64>, Decoding<Bytes>)>,
+    ahead: Option<Ahead>,
 }
 
 /// How far the parser came.
@@ -95,7 +96,7 @@ impl Source {
     /// The file from the chunk at `begin` on.
     pub(super) fn new(input: Input, begin: u64, on_damage: OnDamage, limits: Limits) -> Box<Self> {
         let parser = disky::Reader::from(begin, input.size(), on_damage).read_ahead(0);
-        Box::new(Self { input, parser, limits, supplied: 0, windows: VecDeque::new() })
+        Box::new(Self { input, parser, limits, supplied: 0, ahead: None })
     }
 
     /// Decodes the next batch of a local file, on this thread.
@@ -199,20 +200,15 @@ impl Source {
 
     /// The next bytes of a file in a network store, which are mostly on their way already.
     async fn fetch(&mut self, need: Need) -> Result<Bytes, StoreError> {
-        // After damage it goes on elsewhere.
-        while self.windows.front().is_some_and(|(range, _)| !range.contains(&need.offset)) {
-            self.windows.pop_front();
+        let Limits { window, windows, .. } = self.limits;
+        let anew = || Ahead::new(self.input.clone(), need.offset, window, windows);
+        let ahead = self.ahead.get_or_insert_with(anew);
+        ahead.skip_to(need.offset);
+        let mut read = ahead.window().await?;
+        // Behind damage a chunk can begin before what was looked at last.
+        if read.as_ref().is_none_or(|(start, _)| *start > need.offset) {
+            read = self.ahead.insert(anew()).window().await?;
         }
-        let mut next = self.windows.back().map_or(need.offset, |(range, _)| range.end);
-        while self.windows.len() < self.limits.windows && next < self.input.size() {
-            let range = next..self.input.size().min(next + self.limits.window);
-            next = range.end;
-            let input = self.input.clone();
-            let wanted = range.clone();
-            self.windows.push_back((range, decoding::fetch(async move { input.fetch(wanted).await })));
-        }
-        let Some((range, read)) = self.windows.pop_front() else { return Ok(Bytes::new()) };
-        let bytes = read.wait().await?;
-        Ok(bytes.slice((need.offset - range.start) as usize..))
+        Ok(read.map_or_else(Bytes::new, |(start, bytes)| bytes.slice((need.offset - start) as usize..)))
     }
 }

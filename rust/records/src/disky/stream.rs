@@ -91,17 +91,7 @@ impl Stream {
         limits: Limits,
         common: Option<Arc<Common>>,
     ) -> Self {
-        Self {
-            input,
-            on_damage,
-            limits,
-            common,
-            ready: VecDeque::new(),
-            index: 0,
-            place,
-            running: None,
-            last: None,
-        }
+        Self { input, on_damage, limits, common, ready: VecDeque::new(), index: 0, place, running: None, last: None }
     }
 
     pub(super) fn input(&self) -> &Input {

@@ -101,7 +101,8 @@ impl Writer {
     /// At once: an option that nothing can be written with. From the work: those of listing and writing.
     pub fn create_shards(directory: &Uri, prefix: &str, options: &ShardOptions) -> Result<Work<Result<Self>>> {
         options.check()?;
-        let (names, options, uri) = (Names::numbered(directory, prefix, options.append)?, options.clone(), directory.clone());
+        let (names, options, uri) =
+            (Names::numbered(directory, prefix, options.append)?, options.clone(), directory.clone());
         Ok(Work::network(async move {
             let mut inner = Inner::new(uri, options.compression, names.into_future().await?, options.ahead());
             inner.max_bytes = options.max_bytes.unwrap_or(u64::MAX);
