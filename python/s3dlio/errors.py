@@ -15,6 +15,7 @@ __all__ = [
     "InvalidUriError",
     "MissingArrayError",
     "NotFoundError",
+    "OptionError",
     "OutOfRangeError",
     "PermissionDeniedError",
     "PreconditionError",
@@ -78,6 +79,10 @@ class InvalidUriError(S3dlioError, ValueError):
 
 class ConfigError(S3dlioError, ValueError):
     """An option or environment variable has a value outside its range; the message names it."""
+
+
+class OptionError(ConfigError, OSError):
+    """The same, of a function whose documented errors are all ``OSError``."""
 
 
 class UnsupportedError(S3dlioError, NotImplementedError):

@@ -16,7 +16,7 @@ import threading
 from s3dlio import _s3dlio
 from s3dlio.errors import ConfigError
 
-__all__ = ["init_logging"]
+__all__ = ["init_logging", "silence"]
 
 _TRACE = 5
 _LEVELS = {
@@ -115,6 +115,12 @@ def init_logging(level: str = "info") -> None:
         ConfigError: An unknown level.
     """
     _set_level(_checked(level, "level"))
+
+
+def silence() -> None:
+    """Log nothing, until :func:`init_logging` asks for something."""
+    _set_level("error")
+    _log.setLevel(logging.CRITICAL + 1)
 
 
 def _set_level(name: str) -> None:

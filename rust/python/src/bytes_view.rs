@@ -16,7 +16,7 @@ use crate::buffer;
 ///
 /// It equals, hashes, compares, indexes and searches like `bytes` and offers the buffer protocol; slices with step 1
 /// and `memoryview` share its memory.
-#[pyclass(frozen, module = "s3dlio", name = "BytesView")]
+#[pyclass(frozen, subclass, module = "s3dlio", name = "BytesView")]
 pub struct BytesView(pub Bytes);
 
 /// Methods that `bytes` has and that make no sense of their own here: they run on a copy.
@@ -70,7 +70,7 @@ fn as_slice<T>(other: &Bound<'_, PyAny>, with: impl FnOnce(&[u8]) -> T) -> Optio
 impl BytesView {
     #[new]
     #[pyo3(signature = (data = None))]
-    fn new(data: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+    pub(crate) fn new(data: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
         // Copied, so that a later change of the buffer cannot change the view.
         data.map_or_else(|| Ok(Self(Bytes::new())), |data| Ok(Self(Bytes::copy_from_slice(&buffer::lend(data)?))))
     }
@@ -79,7 +79,7 @@ impl BytesView {
         self.0.len()
     }
 
-    fn __getitem__<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    pub(crate) fn __getitem__<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let Ok(slice) = key.cast::<PySlice>() else {
             let index = key.extract::<isize>().map_err(|error| {
                 if error.is_instance_of::<PyOverflowError>(py) {

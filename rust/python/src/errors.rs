@@ -17,6 +17,8 @@ pub enum Failure {
     Loader(LoaderError),
     /// Of a record file.
     Record(RecordError),
+    /// Of an option of a function whose documented errors are all `OSError`.
+    Option(RecordError),
     /// Of a file's content; the URI it came from.
     Format(FormatError, String),
     /// No record of an index that counts from the end: the index, of how many, and the object.
@@ -90,6 +92,7 @@ fn describe(failure: &Failure) -> Told {
             let told = Told::new(record_class(error), error.to_string(), Some(error.uri().to_owned()), place.record);
             Told { offset: place.offset, ..told }
         }
+        Failure::Option(error) => Told::new("OptionError", error.to_string(), None, None),
         Failure::Index(index, length, uri) => {
             let message = format!("{uri}: record {index} was asked for, expected one of {length}");
             Told::new("OutOfRangeError", message, Some(uri.clone()), None)

@@ -10,6 +10,7 @@ mod bytes_view;
 mod check;
 mod cli;
 mod completions;
+mod disky;
 mod errors;
 mod examples;
 mod listing;
@@ -40,6 +41,6 @@ fn _s3dlio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<transfer::Transfer>()?;
     let first = [verbs::register, bulk::register, loader::register, process::register, writer::register];
     let then = [oplog::register, logging::register, check::register, cli::register];
-    let records = [array_record::register, examples::register, npz::register, tfrecord::register];
+    let records = [array_record::register, disky::register, examples::register, npz::register, tfrecord::register];
     first.into_iter().chain(then).chain(records).try_for_each(|register| register(module))
 }

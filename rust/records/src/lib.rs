@@ -8,6 +8,7 @@ pub mod ahead;
 pub mod array_record;
 mod coalesce;
 mod decoding;
+pub mod disky;
 pub mod error;
 pub mod input;
 pub mod npz;

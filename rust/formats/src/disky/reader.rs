@@ -71,6 +71,12 @@ impl Reader {
         self
     }
 
+    /// Where the next chunk begins, or the damage that is being passed over.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.walker.position()
+    }
+
     /// Hands over bytes of the file that begin at `offset`, usually those asked for. No bytes mean that the file ends
     /// there, whatever its size was said to be.
     pub fn supply(&mut self, offset: u64, bytes: Bytes) {
