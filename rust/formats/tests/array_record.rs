@@ -302,6 +302,20 @@ fn padding_bounds_what_a_broken_chunk_costs() {
     assert_eq!(damage.len(), 1);
 }
 
+/// Chunks guard themselves, so that those of a recovered file are read past block headers that are not sound.
+#[test]
+fn recovered_chunks_need_no_block_headers() {
+    let records = [vec![b'x'; 100_000], vec![b'y'; 100_000]];
+    let file = write(&"group_size:1,uncompressed".parse().unwrap(), &records);
+    let mut broken = file.to_vec();
+    broken[65536] ^= 1;
+    let broken = Bytes::from(broken);
+    assert!(read(&broken).is_err());
+    let (scanned, damage) = scan(&broken, u64::MAX);
+    assert_eq!(read_with(&broken, &scanned).unwrap(), records);
+    assert!(damage.len() == 1 && damage[0].lost.is_empty(), "{damage:?}");
+}
+
 /// A flipped bit is noticed wherever it is.
 #[test]
 fn verifying_notices_every_byte() {

@@ -24,6 +24,8 @@ pub struct Index {
     end: u64,
     num_records: u64,
     writer_options: Option<String>,
+    /// What has to be sound around a chunk. A scan has passed over block headers that are not.
+    check: Check,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,10 +104,10 @@ impl Builder {
     }
 
     /// The index of a file whose chunks end by `end`.
-    pub(super) fn finish(self, end: u64, writer_options: Option<String>) -> Index {
+    pub(super) fn finish(self, end: u64, writer_options: Option<String>, check: Check) -> Index {
         let groups = if self.ends.is_empty() { Groups::Uniform(self.first.max(1)) } else { Groups::Ends(self.ends) };
         let (offsets, decoded_sizes) = (self.offsets, self.decoded_sizes);
-        Index { offsets, decoded_sizes, groups, end, num_records: self.num_records, writer_options }
+        Index { offsets, decoded_sizes, groups, end, num_records: self.num_records, writer_options, check }
     }
 }
 
@@ -137,7 +139,7 @@ impl Index {
         if found != expected {
             return Err(ArrayRecordError::RecordCount { begin, found, expected });
         }
-        Ok(builder.finish(begin, metadata.writer_options))
+        Ok(builder.finish(begin, metadata.writer_options, Check::All))
     }
 
     /// Records in the file.
@@ -232,7 +234,7 @@ impl Index {
     pub fn decode(&self, chunk: usize, bytes: &Bytes) -> Result<Records> {
         let no_such = || ArrayRecordError::NoSuchChunk { chunk: chunk as u64, chunks: self.offsets.len() as u64 };
         let begin = *self.offsets.get(chunk).ok_or_else(no_such)?;
-        let found = chunk::read(begin, bytes, Check::All)?;
+        let found = chunk::read(begin, bytes, self.check)?;
         self.check(chunk, begin, &found.header)?;
         Ok(riegeli::decode_chunk(&found, Dialect::Riegeli)?)
     }
@@ -268,7 +270,7 @@ mod tests {
         for (chunk, size) in groups.iter().enumerate() {
             builder.push(64 + 1000 * chunk as u64, *size, None).unwrap();
         }
-        builder.finish(1_000_000, None)
+        builder.finish(1_000_000, None, Check::All)
     }
 
     #[test]

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::Index;
 use super::index::Builder;
 use super::messages::{Entry, FooterMetadata, MAGIC, Metadata, Postscript, VERSION};
+use crate::riegeli::chunk::Check;
 use crate::riegeli::walk::{Damage, Need, OnDamage, Step, Walker};
 use crate::riegeli::{self, Chunk, ChunkKind, Dialect, Records, block};
 
@@ -113,7 +114,7 @@ impl Scan {
         let (found, footer, size) = (&mut self.found, &mut self.footer, self.size);
         let index = self.index.get_or_insert_with(|| {
             let (end, options) = footer.take().unwrap_or((size, None));
-            std::mem::take(found).finish(end, options)
+            std::mem::take(found).finish(end, options, Check::Hashes)
         });
         index.clone()
     }

@@ -243,9 +243,10 @@ impl<'a> Span<'a> {
 
     /// Checks every block header that stands before the end of the data.
     fn check_blocks(&self, content_end: u64, end: u64) -> Result<()> {
-        let first = self.begin.next_multiple_of(BLOCK);
-        for block in (first..content_end).step_by(BLOCK as usize) {
+        let mut block = self.begin.next_multiple_of(BLOCK);
+        while block < content_end {
             self.check_block(block, Some(end))?;
+            block += BLOCK;
         }
         Ok(())
     }
