@@ -32,7 +32,7 @@ def test_the_document_has_its_examples():
 def test_runs_as_documented(heading, code, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     # What the document takes for granted: a file to read, and shards in the new directory that it reads.
-    if '"input.disky"' in code or "Manual" in heading:
+    if '"input.disky"' in code:
         with disky.RecordWriter("input.disky") as writer:
             writer.write_record(b"Record 1")
     if "Assuming temp_dir contains sharded files" in code:
@@ -43,7 +43,7 @@ def test_runs_as_documented(heading, code, tmp_path, monkeypatch):
         exec(code.replace("from pisky import", "from s3dlio.disky import"), {"disky": disky})  # noqa: S102 - see above
     expected = {
         "Reading Records": "Record: Record 1\n",
-        "Manual Reading and Writing": "Record 1\n",
+        "Manual Reading and Writing": "Record 1\nRecord 2\n",
         "Multi-Threaded Writing": "Created 2 shard files\n",
         "Multi-Threaded Reading": "Read 0 records\n",
     }

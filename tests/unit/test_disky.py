@@ -682,7 +682,7 @@ class TestBytes:
         assert hashlib.sha256(record).digest() == hashlib.sha256(plain).digest()
         assert (str(record, "utf-8"), re.match(b"Hel", record) is not None) == ("Hello, World", True)
         assert json.loads(Bytes(b"[1]").decode()) == [1]
-        names = "isalnum isalpha isascii isdigit islower isspace isupper lower upper".split()
+        names = ["isalnum", "isalpha", "isascii", "isdigit", "islower", "isspace", "isupper", "lower", "upper"]
         for text in (b"", b"aB", b"12", b" ", b"AB", b"ab", b"\xff"):
             for name in names:
                 assert getattr(Bytes(text), name)() == getattr(text, name)()
