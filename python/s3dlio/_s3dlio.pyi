@@ -1,12 +1,12 @@
 """The Rust core. Programs use the modules of ``s3dlio``; only ``BytesView`` is public."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import PathLike
-from typing import Any, Generic, Self, SupportsIndex, TypeAlias, TypeVar, final, overload
+from typing import Any, ClassVar, Generic, Protocol, Self, SupportsIndex, TypeAlias, TypeVar, final, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import Buffer
+from typing_extensions import Buffer, disjoint_base
 
 from s3dlio.npz import GivenArray
 from s3dlio.process import VerbStats
@@ -14,9 +14,14 @@ from s3dlio.storage import ObjectStat
 
 _T = TypeVar("_T")
 
+class _Joinable(Protocol):
+    def joinpath(self, *parts: str) -> Any: ...
+
+_PathType: TypeAlias = str | bytes | PathLike[str] | PathLike[bytes] | _Joinable
+
 __version__: str
 
-@final
+@disjoint_base
 class BytesView(Sequence[int]):
     """Read-only bytes in memory that Rust owns; behaves like ``bytes``, slices share the memory."""
 
@@ -537,6 +542,271 @@ def parse_examples(
     records: Sequence[Buffer], features: Sequence[tuple[str, str, int | None, Any]] | None
 ) -> dict[str, tuple[Any, NDArray[np.int64]]]: ...
 def serialize_example(features: Sequence[tuple[str, str, Any]]) -> bytes: ...
+
+@final
+class Bytes(BytesView):
+    """A record: read-only bytes that share the memory of their chunk, and behave like ``bytes``."""
+
+    def __new__(cls, data: Buffer | None = None) -> Self: ...
+    @overload
+    def __getitem__(self, key: SupportsIndex, /) -> int: ...
+    @overload
+    def __getitem__(self, key: slice, /) -> Bytes: ...
+
+@final
+class CorruptionStrategy:
+    """What a reader does at damage.
+
+    Attributes:
+        ERROR: Raise, after all records before it. The default.
+        RECOVER: Log a warning and go on with the next chunk that can be found. No record of a chunk whose checksum is
+            wrong is ever returned.
+    """
+
+    ERROR: ClassVar[CorruptionStrategy]
+    RECOVER: ClassVar[CorruptionStrategy]
+
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class RecordWriter:
+    """Writes one Disky file, to any store.
+
+    The file appears under its name when :meth:`close` returns; until then there is nothing, or what was there before. A
+    ``with`` block closes it, also when it ends in an exception: the records written so far are then in the file. A
+    writer that is dropped without being closed gives the file up and logs a warning. Chunks are compressed on several
+    threads. The object may be shared by threads; it belongs to the process that made it, and cannot be pickled.
+
+    Args:
+        path: Path or URI.
+        compression: ``None`` or ``"none"``, or ``"zstd"`` for level 3.
+
+    Raises:
+        OptionError: Another compression; an ``OSError`` and a ``ValueError``.
+        InvalidUriError: A text that is no path or URI.
+    """
+
+    def __new__(cls, path: _PathType, compression: str | None = None) -> Self: ...
+    def write_record(self, data: Buffer) -> None:
+        """Take a record; a chunk ends with the record that brings it to 1 MiB.
+
+        Raises:
+            StoreError: The writer is closed, or a write has failed; an ``OSError``.
+            PermissionDeniedError, StoreTimeoutError: The store refused, or was silent.
+            ForkedProcessError: The writer is one of the parent of this process.
+        """
+    def flush(self) -> None:
+        """End the chunk, and hand over to the store what fills a part. Others see the file when it is closed.
+
+        Raises:
+            StoreError, PermissionDeniedError, StoreTimeoutError, ForkedProcessError: As :meth:`write_record`.
+        """
+    def close(self) -> None:
+        """Make the file visible; nothing to do for a closed writer.
+
+        Raises:
+            StoreError, PermissionDeniedError, StoreTimeoutError, ForkedProcessError: As :meth:`write_record`.
+        """
+    def __enter__(self) -> Self: ...
+    def __exit__(self, kind: object, error: object, traceback: object, /) -> bool: ...
+
+@final
+class RecordReader:
+    """Reads one Disky file of any store from front to back, decoding ahead; also plain Riegeli files.
+
+    A second loop goes on where the first one stopped. The object may be shared by threads and used in a forked child;
+    pickled, it goes on from its place.
+
+    Args:
+        path: Path or URI.
+        corruption_strategy: What to do at damage; ``None`` is ``ERROR``.
+
+    Raises:
+        NotFoundError: There is no such file.
+        PermissionDeniedError, StoreTimeoutError, StoreError: The store refused, was silent, or failed.
+    """
+
+    def __new__(cls, path: _PathType, corruption_strategy: CorruptionStrategy | None = None) -> Self: ...
+    @staticmethod
+    def count_records(path: _PathType, corruption_strategy: CorruptionStrategy | None = None) -> int:
+        """Return the number of records, all of which are read and checked.
+
+        Raises:
+            NotFoundError, CorruptDataError, StoreError: As the constructor and :meth:`next_record`.
+        """
+    def next_record(self) -> Bytes | None:
+        """Return the next record, or ``None`` at the end.
+
+        Raises:
+            CorruptDataError: The next chunk is damaged; again at each later call.
+            PermissionDeniedError, StoreTimeoutError, StoreError: The store refused, was silent, or failed; the next
+                call tries again.
+        """
+    def close(self) -> None:
+        """Do nothing, as in Pisky: a closed reader reads on. What it holds goes with the object."""
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Bytes: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, kind: object, error: object, traceback: object, /) -> bool: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class MultiThreadedWriter:
+    """Writes the shards of a directory, ``{prefix}_0``, ``{prefix}_1`` and so on; records go to the open ones in turn.
+
+    With one calling thread record i goes to shard i modulo their number. Chunks are encoded on several threads and
+    written in order; a writer that is ahead of them waits. Shards appear whole: when they reach their limit, or
+    when the writer is closed.
+    """
+
+    @staticmethod
+    def new_with_shards(
+        dir_path: _PathType,
+        prefix: str = "shard",
+        num_shards: int = 2,
+        worker_threads: int | None = None,
+        max_bytes_per_writer: int | None = ...,
+        task_queue_capacity: int = 2000,
+        enable_auto_sharding: bool = True,
+        append: bool = True,
+        compression: str | None = None,
+    ) -> MultiThreadedWriter:
+        """Begin to write shards.
+
+        Args:
+            dir_path: Path or URI of the directory, which is made if it is not there.
+            prefix: What the names begin with; what is before a slash in it is a directory below.
+            num_shards: Shards that are open at the same time; 0 counts as 1.
+            worker_threads: Chunks that are encoded at the same time; ``None`` is one for each decoding thread, which is
+                also the bound.
+            max_bytes_per_writer: Record bytes that complete a shard; ``None`` for no limit.
+            task_queue_capacity: Most chunks that wait for being encoded and written; ``worker_threads`` is a bound too.
+            enable_auto_sharding: Begin the next shard in place of a complete one. Otherwise there is one less, and
+                writing raises when there is none.
+            append: Leave shards that are there alone and take the lowest free numbers; a name is taken at once, by an
+                empty shard. Otherwise numbers begin at 0 and replace what is there.
+            compression: As for :class:`RecordWriter`.
+
+        Raises:
+            OptionError: An option that nothing can be written with; an ``OSError`` and a ``ValueError``.
+            PermissionDeniedError, StoreTimeoutError, StoreError: The store refused, was silent, or failed.
+        """
+    def write_record(self, data: Buffer) -> None:
+        """Take a record.
+
+        Raises:
+            StoreError: The writer is closed, a write has failed, or every shard is complete; an ``OSError``.
+            PermissionDeniedError, StoreTimeoutError, ForkedProcessError: As :meth:`RecordWriter.write_record`.
+        """
+    def flush(self) -> None:
+        """End the chunks of all shards; see :meth:`RecordWriter.flush`."""
+    def close(self) -> None:
+        """Make the shards visible; nothing to do for a closed writer.
+
+        Raises:
+            StoreError, PermissionDeniedError, StoreTimeoutError, ForkedProcessError: As :meth:`write_record`.
+        """
+    def pending_tasks(self) -> int:
+        """Return how many chunks wait for being encoded or written."""
+    def available_writers(self) -> int:
+        """Return how many shards take records."""
+    def __enter__(self) -> Self: ...
+    def __exit__(self, kind: object, error: object, traceback: object, /) -> bool: ...
+
+@final
+class MultiThreadedReader:
+    """Reads shards in turn: ``num_shards`` are open, and each gives one record; at its end the next takes its place.
+
+    The order depends on the shards and ``num_shards`` alone, not on the number of threads. Damage in a shard is
+    raised, behind the records of all others. The object may be shared by threads and used in a forked child; pickled,
+    it goes on from its place.
+
+    The functions share these arguments:
+
+    Args:
+        num_shards: Shards that are open at the same time; 0 counts as 1. It need not be the number they were written
+            with.
+        worker_threads: Shards that are decoded at the same time; the decoding threads of the process are a bound too.
+        queue_size_mb: MiB of records that are decoded ahead at most; one or two chunks of each open shard are, whatever
+            it says.
+        corruption_strategy: What to do at damage; ``None`` is ``ERROR``.
+
+    Raises:
+        NotFoundError: There is no shard.
+        OptionError: No path, or a number that nothing can be read with; an ``OSError`` and a ``ValueError``.
+        PermissionDeniedError, StoreTimeoutError, StoreError: The store refused, was silent, or failed.
+    """
+
+    @staticmethod
+    def new_with_shards(
+        dir_path: _PathType,
+        prefix: str = "shard",
+        num_shards: int = 2,
+        worker_threads: int = 1,
+        queue_size_mb: int = 10240,
+        corruption_strategy: CorruptionStrategy | None = None,
+    ) -> MultiThreadedReader:
+        """Read the files ``{prefix}_*`` of a directory, in the order of their names as text."""
+    @staticmethod
+    def new_with_shard_paths(
+        shard_paths: Iterable[_PathType],
+        num_shards: int = 2,
+        worker_threads: int = 1,
+        queue_size_mb: int = 10240,
+        corruption_strategy: CorruptionStrategy | None = None,
+    ) -> MultiThreadedReader:
+        """Read files in the given order."""
+    @staticmethod
+    def new_with_random_shard_paths(
+        shard_paths: Iterable[_PathType],
+        num_shards: int = 2,
+        worker_threads: int = 1,
+        queue_size_mb: int = 10240,
+        corruption_strategy: CorruptionStrategy | None = None,
+    ) -> MultiThreadedReader:
+        """Read files in random order, in another one after each pass, without end.
+
+        Damage is raised behind the records of its shard, and reading goes on after it.
+        """
+    @staticmethod
+    def count_records_with_shards(
+        dir_path: _PathType,
+        prefix: str = "shard",
+        num_shards: int = 2,
+        worker_threads: int = 1,
+        queue_size_mb: int = 10240,
+        corruption_strategy: CorruptionStrategy | None = None,
+    ) -> int:
+        """Return the number of records in the files ``{prefix}_*`` of a directory, all of which are checked."""
+    @staticmethod
+    def count_records_with_shard_paths(
+        shard_paths: Iterable[_PathType],
+        num_shards: int = 2,
+        worker_threads: int = 1,
+        queue_size_mb: int = 10240,
+        corruption_strategy: CorruptionStrategy | None = None,
+    ) -> int:
+        """Return the number of records in files, all of which are checked."""
+    def next_record(self) -> Bytes | None:
+        """Return the next record, or ``None`` at the end.
+
+        Raises:
+            CorruptDataError: Shards were damaged; behind all intact records, and again at each later call.
+            StoreError: The reader is closed, or the store failed; an ``OSError``.
+            PermissionDeniedError, StoreTimeoutError: The store refused, or was silent.
+        """
+    def close(self) -> None:
+        """Give up what is decoded ahead; nothing to do for a closed reader."""
+    def queued_records(self) -> int:
+        """Return how many records are decoded ahead."""
+    def queued_bytes(self) -> int:
+        """Return how many bytes the chunks of these records have."""
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Bytes: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, kind: object, error: object, traceback: object, /) -> bool: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
 def permutation(n: int, seed: int, epoch: int) -> NDArray[np.uint64]: ...
 def describe_state(state: str) -> str: ...
 def set_worker_share(workers: int) -> None: ...

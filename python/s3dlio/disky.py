@@ -1,8 +1,9 @@
 """Disky files: records in chunks, written one after another and read from front to back, in one file or in many shards.
 
 The names, and what they do, are those of the ``pisky`` package, so that a program changes its imports and nothing else;
-and every path may also be a URI (``s3://``, ``gs://``, ``az://``, ``file://``, ``direct://``). Errors of reading and writing
-are ``OSError``, damage is always told, and what is written appears whole: a file is under its name when it is closed.
+and every path may also be a URI (``s3://``, ``gs://``, ``az://``, ``file://``, ``direct://``). Errors of reading and
+writing are ``OSError``, damage is always told, and what is written appears whole: a file is under its name when it is
+closed.
 """
 
 from __future__ import annotations

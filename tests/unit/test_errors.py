@@ -17,6 +17,7 @@ BASES = {
     "InvalidUriError": (ValueError,),
     "MissingArrayError": (KeyError,),
     "NotFoundError": (FileNotFoundError,),
+    "OptionError": (ValueError, OSError),
     "OutOfRangeError": (IndexError, ValueError),
     "PermissionDeniedError": (PermissionError,),
     "PreconditionError": (),
