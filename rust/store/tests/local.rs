@@ -107,19 +107,20 @@ fn empty_files_and_files_without_a_size() {
 fn small_files_share_memory() {
     let dir = directory();
     let mut arena = Arena::default();
-    let content = |number: usize| vec![number as u8; number * 1013 % 600_000];
+    let content = |number: usize| vec![number as u8; number * 1013 % 300_000];
     let mut kept = Vec::new();
     for number in 0..200 {
         let path = at(&dir, &format!("{number}"));
         fs::write(&path, content(number * 37)).unwrap();
         kept.push(arena.read(&path, Mode::Buffered).unwrap());
     }
-    assert!(kept[1..100].iter().all(|bytes| (bytes.as_ptr() as usize).is_multiple_of(64)));
+    let small = kept.iter().filter(|bytes| bytes.len() <= 200_000);
+    assert!(small.filter(|bytes| !bytes.is_empty()).all(|bytes| (bytes.as_ptr() as usize).is_multiple_of(64)));
     // Neighbours, unless a block ends between them.
     let near = kept
         .windows(2)
         .filter(|pair| pair[0].as_ptr().wrapping_add(pair[0].len().next_multiple_of(64)) == pair[1].as_ptr());
-    assert!(near.count() > 100);
+    assert!(near.count() > 50);
     drop(arena);
     for (number, bytes) in kept.iter().enumerate() {
         assert_eq!(*bytes, content(number * 37), "{number}");

@@ -68,7 +68,7 @@ pub fn read_selected(uri: &Uri, names: Vec<String>, limits: Limits) -> s3dlio_st
 /// Reads many archives, of which `names` (all arrays, if `None`); the results stand in the order of `uris`.
 ///
 /// Local archives are read and decoded by the threads that decode, one by one each, small ones into memory that they
-/// share: whoever keeps an array of one keeps at most 4 MiB. Of those in network stores `in_flight` are fetched at a
+/// share: whoever keeps an array of one keeps at most 1 MiB. Of those in network stores `in_flight` are fetched at a
 /// time. The first failure ends the whole call.
 ///
 /// # Errors

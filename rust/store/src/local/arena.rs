@@ -1,4 +1,6 @@
-//! Small files in common memory: on huge pages, which cost a fifth of what faulting small ones in does.
+//! Small files in common memory, which goes back to the pool of the process when the last of them is gone.
+//!
+//! Page-faulting fresh memory costs more than reading a file into it, and single buffers of this size would not come back.
 
 use std::io;
 use std::sync::Arc;
@@ -10,19 +12,20 @@ use super::buffer::{Buffer, Part};
 use super::read::Reader;
 use crate::error::{Result, StoreError};
 
-/// Bytes of a block: two huge pages, so that the last file, which may not fit, wastes little of it.
-const BLOCK: usize = 4 << 20;
+/// Bytes of a block. Below a huge page: on virtual machines whose host takes free memory back, the first touch of one
+/// of these costs ten times what its small pages do.
+const BLOCK: usize = 1 << 20;
 
 /// Bytes of the first block, for those who read only a few files.
 const FIRST: usize = 256 << 10;
 
-/// Files above this get memory of their own, so that a block is never mostly empty.
-const SMALL: u64 = 512 << 10;
+/// Files above this get memory of their own, so that no block ends with more than a quarter of it unused.
+const SMALL: u64 = 256 << 10;
 
 /// Every file begins at a multiple of this: a line of the processor's cache, and the alignment of every number.
 const ALIGNMENT: usize = 64;
 
-/// Reads files into memory that they share. Whoever keeps the bytes of one keeps its block, 4 MiB at most.
+/// Reads files into memory that they share. Whoever keeps the bytes of one keeps its block, 1 MiB at most.
 #[derive(Default)]
 pub struct Arena {
     block: Option<Arc<Buffer>>,
