@@ -106,7 +106,7 @@ fn options_that_cannot_work_are_refused() {
         (Compression::None, None, Some(uri.clone()), "index"),
     ] {
         let error = Writer::create(&uri, &WriterOptions { compression, level, index }).unwrap_err();
-        assert!(matches!(error, RecordError::Config { option: found, .. } if found == option), "{error}");
+        assert!(matches!(error, RecordError::Config { option: ref found, .. } if found == option), "{error}");
     }
 }
 
