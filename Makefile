@@ -34,6 +34,18 @@ DEMO := examples/digits/demo.py
 BENCH := benches/run.py
 STORES_BENCH := benches/stores.py
 
+FUZZ := rust/formats/fuzz
+# Grows from run to run; what is worth keeping for all is in the corpus.
+FUZZ_FOUND := $(S3DLIO_CACHE)/fuzz/found
+FUZZ_BUILD := $(S3DLIO_CACHE)/fuzz/target
+FUZZ_HOST = $(shell rustc --print host-tuple)
+FUZZ_TARGETS = $(notdir $(wildcard $(FUZZ)/corpus/*))
+# Those of cargo-fuzz without a sanitizer, for which the stable compiler will do.
+FUZZ_FLAGS := -Cpasses=sancov-module \
+  $(addprefix -Cllvm-args=-sanitizer-coverage-,level=4 inline-8bit-counters pc-table trace-compares)
+FUZZ_LIMITS := -timeout=20 -rss_limit_mb=2048 -max_len=8192 -print_final_stats=1
+SECONDS := 60
+
 # The logic crates only: maturin and plain cargo give pyo3 different settings, and each would undo the other's build.
 # The server is built from the same selection, as another would give its dependencies other features and build them anew.
 RUST_TESTS := --release --locked --workspace --exclude s3dlio-python
@@ -111,6 +123,17 @@ demo: $(UV_STAMP) ## Train on a small data set from an object store (installs th
 bench: build build-testkit setup-servers ## Compare throughput with other libraries
 	$(BIN)/python $(BENCH)
 	$(BIN)/python $(STORES_BENCH)
+
+.PHONY: fuzz
+fuzz: ## Look for input that breaks a parser: each for SECONDS=60, one on each core
+	RUSTFLAGS='$(FUZZ_FLAGS)' cargo build --quiet --release --manifest-path '$(FUZZ)/Cargo.toml' \
+	  --target '$(FUZZ_HOST)' --target-dir '$(FUZZ_BUILD)'
+	mkdir -p $(addprefix '$(FUZZ_FOUND)'/,$(FUZZ_TARGETS))
+	printf '%s\n' $(FUZZ_TARGETS) | xargs -P "$$(getconf _NPROCESSORS_ONLN)" -I '{}' bash -euc ' \
+	  "$(FUZZ_BUILD)/$(FUZZ_HOST)/release/{}" -max_total_time=$(SECONDS) $(FUZZ_LIMITS) \
+	    -artifact_prefix="$(FUZZ_FOUND)/broken-{}-" "$(FUZZ_FOUND)/{}" "$(FUZZ)/corpus/{}" \
+	    > "$(FUZZ_FOUND)/{}.log" 2>&1 || { tail -n 60 "$(FUZZ_FOUND)/{}.log"; echo "{} failed"; exit 1; }; \
+	  echo "{}: $$(grep -o "number_of_executed_units: .*" "$(FUZZ_FOUND)/{}.log")"'
 
 .PHONY: fmt
 fmt: setup ## Format Rust and Python sources

@@ -39,7 +39,8 @@ impl Tally {
         Self { visits, previous }
     }
 
-    /// The operation that follows in the machine without a transition.
+    /// The operation that follows in the machine without a transition. Such steps lead in no circle, as a circle is never
+    /// left and the machine gets to the first operation, which has none.
     fn implicit(&self, op: u32) -> Option<u32> {
         Some(self.previous[op as usize]).filter(|previous| *previous < SEVERAL)
     }

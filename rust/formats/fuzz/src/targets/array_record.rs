@@ -1,0 +1,107 @@
+//! ArrayRecord files and the options of their readers and writers.
+
+use bytes::Bytes;
+use s3dlio_formats::array_record::{Index, ReaderOptions, Tail, WriterOptions};
+use s3dlio_formats::riegeli::{Compression, Dialect, Group, chunk, simple, transpose};
+use s3dlio_formats::varint;
+
+use super::input::Input;
+
+const MAGIC: u64 = 0x7193_0e70_4fda_e05e;
+
+/// A message of numbers, as the index is made of them.
+fn message(fields: &[u64]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (field, &value) in (1_u64..).zip(fields) {
+        varint::put(&mut out, field << 3);
+        varint::put(&mut out, value);
+    }
+    out
+}
+
+/// What the input says instead of the right message, where it says anything.
+fn or(right: Vec<u8>, input: &mut Input<'_>) -> Vec<u8> {
+    match input.byte() {
+        0 => right,
+        len => input.take(usize::from(len)).to_vec(),
+    }
+}
+
+/// A file with chunks of records, an index and a pointer to it, each of which may be something else.
+fn build(input: &mut Input<'_>) -> Vec<u8> {
+    let mut file = Vec::new();
+    let mut at = chunk::write_signature(&mut file);
+    let (mut entries, mut all) = (Vec::new(), 0);
+    for _ in 0..input.byte() % 8 {
+        let mut group = Group::default();
+        for _ in 0..input.byte() % 16 {
+            group.push(input.short());
+        }
+        let records = group.take();
+        let count = records.len() as u64;
+        entries.push(or(message(&[at, records.data().len() as u64, count]), input));
+        all += count;
+        let encoded = match input.byte() % 2 {
+            0 => simple::encode(&records, Compression::None, Dialect::Riegeli),
+            _ => transpose::encode(records.view(), Compression::None, 1),
+        };
+        at = encoded.expect("nothing to refuse").write(at, &mut file).expect("a legal place");
+    }
+    let metadata = message(&[1, entries.len() as u64, all]);
+    let mut whole = vec![10, metadata.len() as u8];
+    whole.extend(metadata);
+    let mut index = Group::default();
+    index.push(&or(whole, input));
+    entries.iter().for_each(|entry| index.push(entry));
+    let footer = at;
+    at = put(&index, footer, &mut file);
+    at = chunk::write_padding(at, &mut file).expect("a legal place");
+    let mut pointer = Group::default();
+    pointer.push(&or(message(&[footer, MAGIC]), input));
+    at = put(&pointer, at, &mut file);
+    chunk::write_padding(at, &mut file).expect("a legal place");
+    input.damage(&mut file);
+    file
+}
+
+fn put(group: &Group, at: u64, file: &mut Vec<u8>) -> u64 {
+    let written = simple::write(at, group.view(), Compression::None, Dialect::Riegeli, file);
+    written.expect("a legal place").1
+}
+
+pub fn file(data: &[u8]) {
+    let file = Bytes::from(build(&mut Input(data)));
+    let size = file.len() as u64;
+    let bytes = |start: u64, end: u64| file.slice(start as usize..end as usize);
+    let Ok(range) = Tail::range(size) else { return };
+    let Ok(tail) = Tail::parse(size, &bytes(range.start, range.end)) else { return };
+    let range = tail.header_range();
+    let Ok(range) = tail.index_range(&bytes(range.start, range.end)) else { return };
+    let Ok(index) = Index::parse(&tail, &bytes(range.start, range.end)) else { return };
+    let mut next = 0;
+    for number in 0..index.num_chunks() {
+        let (records, range) = (index.records(number), index.range(number));
+        assert!(records.start == next && records.end > next && range.end <= tail.begin());
+        for record in [records.start, records.end - 1] {
+            let place = index.locate(record).expect("a record of the file");
+            assert_eq!((place.chunk, place.record), (number, record - records.start));
+        }
+        next = records.end;
+        assert!(index.likely_range(number).end <= range.end);
+        if let Ok(decoded) = index.decode(number, &bytes(range.start, range.end)) {
+            assert_eq!(decoded.len() as u64, records.end - records.start);
+        }
+    }
+    assert_eq!((next, index.locate(next)), (index.num_records(), None));
+}
+
+pub fn options(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let _ = ReaderOptions::parse(text);
+    if let Ok(options) = WriterOptions::parse(text) {
+        let group_size = options.group_size_or_default();
+        let written = options.text(group_size);
+        let again = WriterOptions::parse(&written).expect("options just written");
+        assert_eq!(again.text(group_size), written);
+    }
+}
