@@ -41,7 +41,7 @@ NEVER = {
 BANNED = {"rayon", "pyo3-log", "tokio-uring", "monoio", "compio"}
 
 FORMATS_MAY_USE = {
-    *("bytes", "thiserror", "crc32c", "crc32fast", "zstd", "brotli", "snap", "highway", "flate2", "itoa"),
+    *("bytes", "thiserror", "crc32c", "crc32fast", "zstd", "brotli", "snap", "highway", "flate2"),
     *("npyz", "ndarray", "zip", "prost"),
 }
 FILE_ACCESS = re.compile(r"\bstd::fs\b|\bstd::\{[^;]*\bfs\b|\bstd::(os|net|process|thread)\b")
