@@ -161,7 +161,7 @@ class TestPrefix:
             )
             for rank in range(2)
         ]
-        assert [[one.file for one in share] for share in shares] == [[files[0], files[2]], [files[1]]]
+        assert [[one.uri for one in share] for share in shares] == [[files[0], files[2]], [files[1]]]
         names = [f"{base}/indexes/{name}.tfrecord.idx" for name in ("a", "b", "deep/c")]
         assert s3dlio.list(f"{base}/indexes/", recursive=True) == names
 

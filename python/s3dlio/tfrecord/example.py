@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -81,7 +82,7 @@ class Ragged(Sequence[Any]):
         """Return the values of one example, or a list of those of a slice."""
         if isinstance(row, slice):
             return [self[one] for one in range(*row.indices(len(self)))]
-        start = range(len(self))[row]
+        start = range(len(self))[operator.index(row)]
         return self.values[self.row_splits[start] : self.row_splits[start + 1]]
 
     def dense(self) -> NDArray[Any]:
@@ -106,7 +107,7 @@ def _kind(dtype: Any) -> str:
     return kind
 
 
-def _array(values: Any) -> NDArray[Any]:
+def _array(values: list[Any] | NDArray[Any]) -> NDArray[Any]:
     import numpy as np  # noqa: PLC0415 - `import s3dlio` is to stay fast
 
     # An object array is filled one by one: NumPy would take bytes of equal length for the rows of a table.
@@ -189,13 +190,14 @@ def _values(name: str, values: Any) -> tuple[str, Any]:
     import numpy as np  # noqa: PLC0415 - see above
 
     flat = [*_leaves(values)]
-    if not flat and not isinstance(values, np.ndarray):
+    is_array = issubclass(type(values), np.ndarray)
+    if not flat and not is_array:
         message = f"feature {name!r}: found an empty {type(values).__name__}, expected values or an empty array"
         raise ConfigError(message)
     if flat and isinstance(flat[0], _TEXT):
         # One by one: NumPy would cut the zeros off the end of byte strings.
         return "bytes", [_encoded(name, value) for value in flat]
-    array = np.asarray(flat if not isinstance(values, np.ndarray) else values).reshape(-1)
+    array = np.asarray(values if is_array else flat).reshape(-1)
     if array.dtype.kind in "SUO":
         return "bytes", [_encoded(name, value) for value in array.tolist()]
     if array.dtype.kind in "bi" or (array.dtype.kind == "u" and not (array > np.iinfo(np.int64).max).any()):
@@ -210,7 +212,7 @@ _TEXT = (str, bytes, bytearray, memoryview, _s3dlio.BytesView)
 
 
 def _leaves(values: Any) -> Iterator[Any]:
-    if isinstance(values, list | tuple):
+    if issubclass(type(values), list | tuple):
         for inner in values:
             yield from _leaves(inner)
     elif getattr(values, "ndim", 0) == 0:
@@ -218,7 +220,9 @@ def _leaves(values: Any) -> Iterator[Any]:
 
 
 def _encoded(name: str, value: Any) -> Any:
-    if not isinstance(value, _TEXT):
+    if isinstance(value, str):
+        return value.encode()
+    if not issubclass(type(value), _TEXT):
         message = f"feature {name!r}: found {type(value).__name__} among byte strings, expected bytes or text"
         raise ConfigError(message)
-    return value.encode() if isinstance(value, str) else value
+    return value

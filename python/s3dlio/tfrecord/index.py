@@ -73,8 +73,8 @@ class TFRecordIndexEntry(tuple[int, int]):  # noqa: SLOT001 - a tuple cannot hav
 class TFRecordIndexed(NamedTuple):
     """One file of :func:`create_tfrecord_indexes`."""
 
-    file: str
-    index: str
+    uri: str
+    index_uri: str
     records: int | None
     """Number of records; ``None`` for an index that was there already."""
 

@@ -164,6 +164,9 @@ fn headers_are_enough_for_the_places_of_records() {
     assert_eq!(String::from_utf8(text.clone()).unwrap(), "0 21\n21 16\n37 100016\n100053 23\n");
     assert_eq!(parse_index(&text), Ok(expected));
     assert_eq!(scan(&[], Verify::Always, 12), Ok(vec![]));
+    let mut longest = Vec::new();
+    write_entry(&mut longest, Entry { offset: u64::MAX, size: 1_020_304_050_607_080_900 });
+    assert_eq!(longest, b"18446744073709551615 1020304050607080900\n");
 }
 
 #[test]

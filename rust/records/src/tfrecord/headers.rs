@@ -14,8 +14,9 @@ use crate::task;
 /// Bytes of a local window: as much as stays in the processor's cache while it is looked through.
 const LOCAL_WINDOW: usize = 256 << 10;
 
-/// The same between large records: a page, which the system reads anyway.
-const LOCAL_PROBE: usize = 4 << 10;
+/// The same between large records: a header, and enough to see whether small records follow. Memory that is copied
+/// costs more than the system call from some hundred bytes on, because nobody has touched it lately.
+const LOCAL_PROBE: usize = 256;
 
 /// Records of this size are stepped over: reading so many bytes costs as much as a further system call.
 const LOCAL_LARGE: u64 = 8 << 10;
