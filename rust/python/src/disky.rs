@@ -408,7 +408,6 @@ impl MultiThreadedReader {
     #[pyo3(signature = (
         dir_path, prefix = "shard", num_shards = 2, worker_threads = 1, queue_size_mb = 10240, corruption_strategy = None,
     ))]
-    #[expect(clippy::too_many_arguments, reason = "the published interface")]
     fn new_with_shards(
         py: Python<'_>,
         dir_path: &Bound<'_, PyAny>,
@@ -461,7 +460,6 @@ impl MultiThreadedReader {
     #[pyo3(signature = (
         dir_path, prefix = "shard", num_shards = 2, worker_threads = 1, queue_size_mb = 10240, corruption_strategy = None,
     ))]
-    #[expect(clippy::too_many_arguments, reason = "the published interface")]
     fn count_records_with_shards(
         py: Python<'_>,
         dir_path: &Bound<'_, PyAny>,

@@ -37,14 +37,7 @@ fn _s3dlio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<objects::Objects>()?;
     module.add_class::<transfer::Transfer>()?;
     let first = [verbs::register, bulk::register, arrays::register, loader::register, process::register];
-    let then = [
-        array_record::register,
-        disky::register,
-        oplog::register,
-        logging::register,
-        check::register,
-        cli::register,
-        writer::register,
-    ];
-    first.into_iter().chain(then).try_for_each(|register| register(module))
+    let then = [array_record::register, disky::register, oplog::register, logging::register];
+    let last = [check::register, cli::register, writer::register];
+    first.into_iter().chain(then).chain(last).try_for_each(|register| register(module))
 }
