@@ -82,6 +82,9 @@ pub(super) struct Source {
     /// Where the bytes end that the parser has.
     supplied: u64,
     ahead: Option<Ahead>,
+    /// Memory of the last two reads of a local file, used again where nothing refers to it any more: fresh memory costs
+    /// as much as the read itself.
+    spare: [Bytes; 2],
 }
 
 /// How far the parser came.
@@ -96,7 +99,7 @@ impl Source {
     /// The file from the chunk at `begin` on.
     pub(super) fn new(input: Input, begin: u64, on_damage: OnDamage, limits: Limits) -> Box<Self> {
         let parser = disky::Reader::from(begin, input.size(), on_damage).read_ahead(0);
-        Box::new(Self { input, parser, limits, supplied: 0, ahead: None })
+        Box::new(Self { input, parser, limits, supplied: 0, ahead: None, spare: Default::default() })
     }
 
     /// Decodes the next batch of a local file, on this thread.
@@ -106,7 +109,7 @@ impl Source {
             match self.parse(&mut chunks) {
                 Parsed::Need(need) => {
                     let range = self.local_range(need);
-                    match self.input.read_now(range.clone()) {
+                    match self.read_range(&range) {
                         Ok(bytes) => self.supply(range.start, bytes),
                         Err(error) => return Batch { chunks, then: Then::Failed(error.into()) },
                     }
@@ -185,6 +188,18 @@ impl Source {
             }
         }
         Parsed::Full
+    }
+
+    /// Reads a range of a local file.
+    fn read_range(&mut self, range: &Range<u64>) -> Result<Bytes, StoreError> {
+        let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+        // The parser still has the later one.
+        let mut memory = std::mem::take(&mut self.spare[0]).try_into_mut().unwrap_or_default();
+        memory.resize(length, 0);
+        self.input.read_into_now(range.start, &mut memory)?;
+        let bytes = memory.freeze();
+        self.spare = [std::mem::take(&mut self.spare[1]), bytes.clone()];
+        Ok(bytes)
     }
 
     /// What is read of a local file where `need` is missing: from the beginning of its chunk on, so that the chunk lies in
