@@ -1,5 +1,7 @@
 //! The golden ArrayRecord files, and the chunks in them.
 
+#![allow(dead_code, reason = "each test crate uses a part of it")]
+
 use std::fs;
 use std::io::Read;
 use std::path::PathBuf;

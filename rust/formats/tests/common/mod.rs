@@ -1,5 +1,7 @@
 //! Golden files written by numpy, and the manifest of what they hold.
 
+#![allow(dead_code, reason = "each file of tests uses a part of it")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;

@@ -1,7 +1,7 @@
 //! ArrayRecord files and the options of their readers and writers.
 
 use bytes::Bytes;
-use s3dlio_formats::array_record::{Index, ReaderOptions, Tail, WriterOptions};
+use s3dlio_formats::array_record::{DEFAULT_GROUP_SIZE, Opened, Opener, ReaderOptions, WriterOptions};
 use s3dlio_formats::riegeli::{Compression, Dialect, Group, chunk, simple, transpose};
 use s3dlio_formats::varint;
 
@@ -73,21 +73,23 @@ pub fn file(data: &[u8]) {
     let file = Bytes::from(build(&mut Input(data)));
     let size = file.len() as u64;
     let bytes = |start: u64, end: u64| file.slice(start as usize..end as usize);
-    let Ok(range) = Tail::range(size) else { return };
-    let Ok(tail) = Tail::parse(size, &bytes(range.start, range.end)) else { return };
-    let range = tail.header_range();
-    let Ok(range) = tail.index_range(&bytes(range.start, range.end)) else { return };
-    let Ok(index) = Index::parse(&tail, &bytes(range.start, range.end)) else { return };
+    let Ok(mut opener) = Opener::new(size, 0) else { return };
+    let index = loop {
+        match opener.next_step() {
+            Ok(Opened::Need(need)) => opener.supply(need.offset, bytes(need.offset, need.offset + need.len)),
+            Ok(Opened::Index(index)) => break index,
+            Err(_) => return,
+        }
+    };
     let mut next = 0;
     for number in 0..index.num_chunks() {
-        let (records, range) = (index.records(number), index.range(number));
-        assert!(records.start == next && records.end > next && range.end <= tail.begin());
+        let entry = index.chunk(number).expect("a chunk of the file");
+        let (records, range) = (entry.records, entry.range);
+        assert!(records.start == next && records.end > next && range.end <= index.end());
         for record in [records.start, records.end - 1] {
-            let place = index.locate(record).expect("a record of the file");
-            assert_eq!((place.chunk, place.record), (number, record - records.start));
+            assert_eq!(index.locate(record), Some((number, (record - records.start) as usize)));
         }
         next = records.end;
-        assert!(index.likely_range(number).end <= range.end);
         if let Ok(decoded) = index.decode(number, &bytes(range.start, range.end)) {
             assert_eq!(decoded.len() as u64, records.end - records.start);
         }
@@ -97,11 +99,11 @@ pub fn file(data: &[u8]) {
 
 pub fn options(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let _ = ReaderOptions::parse(text);
-    if let Ok(options) = WriterOptions::parse(text) {
-        let group_size = options.group_size_or_default();
+    let _ = text.parse::<ReaderOptions>();
+    if let Ok(options) = text.parse::<WriterOptions>() {
+        let group_size = options.group_size.unwrap_or(DEFAULT_GROUP_SIZE);
         let written = options.text(group_size);
-        let again = WriterOptions::parse(&written).expect("options just written");
+        let again: WriterOptions = written.parse().expect("options just written");
         assert_eq!(again.text(group_size), written);
     }
 }
