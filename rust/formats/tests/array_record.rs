@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
-#[allow(dead_code, reason = "the tests of transposed chunks use the rest")]
 #[path = "common/array_record.rs"]
 mod golden;
 
