@@ -116,7 +116,7 @@ TORCH = """
         source = ArrayRecordDataSource(sys.argv[1])
         assert source[0]
         # Starting and ending workers takes torch seconds, so each way is taken once.
-        for workers, context in [(0, None), (2, "fork"), *([(2, "spawn")] if "://" in sys.argv[1] else [])]:
+        for workers, context in [(0, None), (2, "spawn" if "://" in sys.argv[1] else "fork")]:
             loader = DataLoader(source, batch_size=32, shuffle=True, num_workers=workers, collate_fn=collate,
                                 multiprocessing_context=context)
             assert sorted(torch.cat(list(loader)).tolist()) == list(range(500)), (workers, context)

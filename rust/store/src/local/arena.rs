@@ -49,6 +49,7 @@ impl Arena {
         // SAFETY: nobody but this arena writes into the block, and bytes from `used` on were given to nobody.
         let memory = unsafe { block.part_mut(range.clone()) };
         reader.exactly(0, memory, size, size, 0)?;
+        reader.still(0, size)?;
         self.used = range.end.next_multiple_of(ALIGNMENT);
         // SAFETY: `exactly` has filled the range.
         Ok(Bytes::from_owner(unsafe { Part::new(block, range) }))

@@ -118,13 +118,26 @@ impl<'a> Reader<'a> {
         if want < POOLED {
             let mut bytes = Vec::new();
             self.append(offset, want, &mut bytes)?;
+            self.still(offset, want)?;
             return Ok(Bytes::from(bytes));
         }
         let mut buffer = Buffer::new(want, 1).map_err(|source| self.failed(&source))?;
         let memory = &mut buffer.spare()[..want];
         self.shared(memory, &|at, piece| self.exactly(offset + at as u64, piece, piece.len(), want, at))?;
+        self.still(offset, want)?;
         // SAFETY: `shared` has filled the first `want` bytes.
         Ok(unsafe { buffer.freeze(0..want) })
+    }
+
+    /// Makes sure that the file still holds what was read: a read that a truncation overtakes finds zeros in the page cache
+    /// where the file has ended by then.
+    pub(super) fn still(&self, offset: u64, want: usize) -> Result<()> {
+        let stat = rustix::fs::fstat(&self.file).map_err(|source| self.failed(&source.into()))?;
+        let found = usize::try_from(u64::try_from(stat.st_size).unwrap_or(0).saturating_sub(offset));
+        match found.unwrap_or(usize::MAX) {
+            found if found < want => Err(self.short(found, want)),
+            _ => Ok(()),
+        }
     }
 
     /// The aligned range around the wanted one, in one buffer; the result is a slice of that.
@@ -166,7 +179,10 @@ impl<'a> Reader<'a> {
         // SAFETY: the same memory and length; only whole bytes are ever written into it.
         let memory = unsafe { std::slice::from_raw_parts_mut(memory.as_mut_ptr().cast::<MaybeUninit<u8>>(), want) };
         match self.direct {
-            None => self.shared(memory, &|at, piece| self.exactly(offset + at as u64, piece, piece.len(), want, at))?,
+            None => {
+                self.shared(memory, &|at, piece| self.exactly(offset + at as u64, piece, piece.len(), want, at))?;
+                self.still(offset, want)?;
+            }
             Some(alignment) => {
                 self.shared(memory, &|at, piece| self.read_unaligned(offset + at as u64, piece, alignment))?;
             }
@@ -319,5 +335,6 @@ pub fn read_onto(path: &str, arena: &mut Vec<u8>) -> Result<usize> {
     let want = usize::try_from(reader.size).unwrap_or(usize::MAX);
     let start = arena.len();
     reader.append(0, want, arena)?;
-    Ok(arena.len() - start)
+    reader.still(0, want).inspect_err(|_| arena.truncate(start))?;
+    Ok(want)
 }
