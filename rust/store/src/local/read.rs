@@ -33,6 +33,10 @@ pub struct Reader<'a> {
     mode: Mode,
     direct: Option<Alignment>,
     size: u64,
+    /// When the file was last written before it was opened.
+    written: (i64, u64),
+    /// Until the first read, which belongs to the opening: one operation sees one state of the file.
+    fresh: AtomicBool,
     /// Set when nobody wants the bytes any more; looked at before each piece.
     stop: Arc<AtomicBool>,
 }
@@ -76,7 +80,8 @@ impl<'a> Reader<'a> {
             return Err(direct::refused(&path, &found));
         }
         let size = u64::try_from(stat.st_size).unwrap_or(0);
-        Ok(Self { file, path, mode, direct: alignment, size, stop: Arc::default() })
+        let (written, fresh) = (last_write(&stat), AtomicBool::new(true));
+        Ok(Self { file, path, mode, direct: alignment, size, written, fresh, stop: Arc::default() })
     }
 
     pub(super) fn metadata(&self) -> Result<std::fs::Metadata> {
@@ -130,14 +135,19 @@ impl<'a> Reader<'a> {
     }
 
     /// Makes sure that the file still holds what was read: a read that a truncation overtakes finds zeros in the page cache
-    /// where the file has ended by then.
+    /// where the file has ended by then, even if it has been written anew since.
     pub(super) fn still(&self, offset: u64, want: usize) -> Result<()> {
         let stat = rustix::fs::fstat(&self.file).map_err(|source| self.failed(&source.into()))?;
         let found = usize::try_from(u64::try_from(stat.st_size).unwrap_or(0).saturating_sub(offset));
-        match found.unwrap_or(usize::MAX) {
-            found if found < want => Err(self.short(found, want)),
-            _ => Ok(()),
+        let found = found.unwrap_or(usize::MAX);
+        if found < want {
+            return Err(self.short(found, want));
         }
+        if self.fresh.swap(false, Ordering::Relaxed) && last_write(&stat) != self.written {
+            let detail = "the file was written while it was read, expected one state of it".into();
+            return Err(StoreError::Corrupt { uri: self.mode.uri(&self.path), detail });
+        }
+        Ok(())
     }
 
     /// The aligned range around the wanted one, in one buffer; the result is a slice of that.
@@ -337,4 +347,8 @@ pub fn read_onto(path: &str, arena: &mut Vec<u8>) -> Result<usize> {
     reader.append(0, want, arena)?;
     reader.still(0, want).inspect_err(|_| arena.truncate(start))?;
     Ok(want)
+}
+
+fn last_write(stat: &rustix::fs::Stat) -> (i64, u64) {
+    (stat.st_mtime, stat.st_mtime_nsec)
 }
