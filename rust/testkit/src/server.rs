@@ -8,7 +8,8 @@ use std::thread::JoinHandle;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use crate::bucket::Bucket;
@@ -19,6 +20,13 @@ use crate::request::Protocol;
 use crate::service::{self, State};
 use crate::synthetic::Synthetic;
 use crate::wire::{Ending, Wire};
+
+/// Bytes that the system may hold for a connection before the server reads them. Left to the system this grows to 32 MiB,
+/// and a whole upload is then sent, as the client sees it, before a throttled server has read its beginning.
+const RECEIVE_BUFFER: u32 = 1 << 20;
+
+/// Connections that wait to be accepted: more than any test opens at once.
+const BACKLOG: u32 = 1024;
 
 /// A server on the loopback interface, on threads of its own; it ends with this value.
 #[derive(Debug)]
@@ -36,9 +44,7 @@ impl Server {
     /// What the operating system says when the port is taken or no thread can be had.
     pub fn start(protocol: Protocol, port: u16) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        // Not bound by the runtime, so that a test which is asynchronous itself can start servers.
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
-        listener.set_nonblocking(true)?;
+        let listener = listen(&runtime, port)?;
         let address = listener.local_addr()?;
         let state = Arc::new(State { protocol, ..State::default() });
         let (stop, stopped) = oneshot::channel();
@@ -111,8 +117,16 @@ impl Drop for Server {
     }
 }
 
-async fn accept(listener: std::net::TcpListener, state: Arc<State>) {
-    let Ok(listener) = TcpListener::from_std(listener) else { return };
+fn listen(runtime: &Runtime, port: u16) -> io::Result<TcpListener> {
+    let _inside = runtime.enter();
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+    socket.bind((Ipv4Addr::LOCALHOST, port).into())?;
+    socket.listen(BACKLOG)
+}
+
+async fn accept(listener: TcpListener, state: Arc<State>) {
     loop {
         // To accept fails for a connection that is gone already, or for want of descriptors, which passes.
         let Ok((stream, _)) = listener.accept().await else {
