@@ -129,7 +129,7 @@ fn npz(payload: &[u8]) -> Result<Vec<u8>> {
     let (header, _) = npy::encode_header("|u1", false, &[payload.len() as u64])?;
     let mut archive = Encoder::new();
     let mut out = Vec::with_capacity(header.len() + payload.len() + 512);
-    member(&mut archive, &mut out, "data", &header, payload)?;
+    member(&mut archive, &mut out, "data", &header, payload.len(), |items| items.copy_from_slice(payload))?;
     out.extend(archive.finish());
     Ok(out)
 }
@@ -145,26 +145,37 @@ pub fn samples(descr: &str, shape: &[u64], labels: u64, seed: u64) -> Result<Vec
     let total = length.saturating_add(label_length).saturating_add(header.len() + label_header.len() + 1024);
     let mut out = Vec::new();
     out.try_reserve_exact(total).map_err(|_| FormatError::NoMemory { announced: total as u64 })?;
-    let mut items = vec![0; length];
-    Content { kind: Kind::Random, size: length as u64, dedup: 1, compress: 1, seed }.fill(0, 0, &mut items);
-    if descr == "|b1" {
-        // Other values are no truth values, and what numpy makes of them is not defined.
-        items.iter_mut().for_each(|item| *item &= 1);
-    }
     let mut archive = Encoder::new();
-    member(&mut archive, &mut out, "x", &header, &items)?;
-    member(&mut archive, &mut out, "y", &label_header, &vec![0; label_length])?;
+    member(&mut archive, &mut out, "x", &header, length, |items| {
+        Content { kind: Kind::Random, size: length as u64, dedup: 1, compress: 1, seed }.fill(0, 0, items);
+        if descr == "|b1" {
+            // Other values are no truth values, and what numpy makes of them is not defined.
+            items.iter_mut().for_each(|item| *item &= 1);
+        }
+    })?;
+    member(&mut archive, &mut out, "y", &label_header, label_length, |_| ())?;
     out.extend(archive.finish());
     Ok(out)
 }
 
-fn member(archive: &mut Encoder, out: &mut Vec<u8>, name: &str, header: &[u8], items: &[u8]) -> Result<()> {
-    let mut crc32 = crc32fast::Hasher::new();
-    crc32.update(header);
-    crc32.update(items);
-    let len = (header.len() + items.len()) as u64;
-    out.extend(archive.member(name, Method::Stored, crc32.finalize(), len, len)?);
+/// Adds a member whose `length` bytes of items, zeros at first, are made in their place.
+fn member(
+    archive: &mut Encoder,
+    out: &mut Vec<u8>,
+    name: &str,
+    header: &[u8],
+    length: usize,
+    fill: impl FnOnce(&mut [u8]),
+) -> Result<()> {
+    let len = (header.len() + length) as u64;
+    // The checksum stands in front of what it is of, and has the same length whatever it is.
+    let space = archive.clone().member(name, Method::Stored, 0, len, len)?.len();
+    let start = out.len();
+    out.resize(start + space, 0);
     out.extend(header);
-    out.extend(items);
+    out.resize(start + space + header.len() + length, 0);
+    fill(&mut out[start + space + header.len()..]);
+    let crc32 = crc32fast::hash(&out[start + space..]);
+    out[start..start + space].copy_from_slice(&archive.member(name, Method::Stored, crc32, len, len)?);
     Ok(())
 }

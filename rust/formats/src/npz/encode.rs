@@ -38,6 +38,7 @@ pub enum Method {
     Deflated,
 }
 
+#[derive(Debug, Clone)]
 struct Entry {
     name: String,
     method: Method,
@@ -52,7 +53,7 @@ struct Entry {
 /// For each member write what [`member`](Self::member) returns and then its content, in the end what
 /// [`finish`](Self::finish) returns. Nothing is written twice, so any sink will do; sizes beyond 4 GiB and more than
 /// 65,535 members make ZIP64 records.
-#[derive(Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Encoder {
     entries: Vec<Entry>,
     names: HashSet<String>,

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use crc32fast::Hasher;
 use s3dlio_formats::npz::{Encoder, Method, deflate};
 use s3dlio_formats::{Array, FormatError};
-use s3dlio_store::{StoreError, Uri, Work};
+use s3dlio_store::{StoreError, Uri, Work, ops};
 
 use super::Arrays;
 use crate::error::RecordError;
@@ -17,6 +17,10 @@ const PIECE: usize = 4 << 20;
 /// Bytes of arrays that are prepared at a time, so that several threads have work; deflated they are kept until they
 /// are written.
 const BATCH: usize = 64 << 20;
+
+/// Bytes of arrays up to which a whole archive is made in memory and written at once: the machinery for large ones takes
+/// longer than checking and copying these does.
+const SMALL: usize = 1 << 20;
 
 /// An array on its way into an archive.
 struct Member {
@@ -31,6 +35,25 @@ struct Prepared {
     crc32: u32,
     len: u64,
     content: Vec<Bytes>,
+}
+
+impl Prepared {
+    fn new(name: String, pieces: impl Iterator<Item = Packed>) -> Self {
+        let (mut crc32, mut len, mut content) = (Hasher::new(), 0, Vec::new());
+        for piece in pieces {
+            crc32.combine(&piece.crc32);
+            len += piece.len;
+            content.extend(piece.content);
+        }
+        Self { name, crc32: crc32.finalize(), len, content }
+    }
+
+    /// What stands in front of the content.
+    fn header(&self, archive: &mut Encoder, level: Option<u32>) -> std::result::Result<Vec<u8>, FormatError> {
+        let method = if level.is_some() { Method::Deflated } else { Method::Stored };
+        let stored = self.content.iter().map(|part| part.len() as u64).sum();
+        archive.member(&self.name, method, self.crc32, self.len, stored)
+    }
 }
 
 /// Writes an archive, deflated with `level` (1 fast to 9 small) or as it is. It appears whole or not at all.
@@ -48,6 +71,10 @@ pub fn write(uri: &Uri, arrays: Arrays, level: Option<u32>) -> Result<Work<Resul
         let header = Bytes::from(array.header().map_err(refused)?);
         members.push(Member { name, header, items: array.data });
     }
+    if members.iter().map(|member| member.header.len() + member.items.len()).sum::<usize>() <= SMALL {
+        let name = uri.clone();
+        return Ok(ops::put_made(uri, move || small(&name, &members, level))?.map(|_| Ok(())));
+    }
     let output = Output::create(uri)?;
     let uri = uri.clone();
     Ok(Work::network(async move { Ok(write_task(&uri, &output, members, level).await) }))
@@ -59,6 +86,10 @@ pub fn write(uri: &Uri, arrays: Arrays, level: Option<u32>) -> Result<Work<Resul
 /// As [`write`].
 pub fn write_npy(uri: &Uri, array: &Array) -> Result<Work<()>> {
     let header = array.header().map_err(|error| refused(uri, "", error))?;
+    if header.len() + array.data.len() <= SMALL {
+        let items = array.data.clone();
+        return Ok(ops::put_made(uri, move || Ok(Bytes::from([&header[..], &items].concat())))?.map(|_| ()));
+    }
     let output = Output::create(uri)?;
     let (first, second) = (output.write(Bytes::from(header))?, output.write(array.data.clone())?);
     Ok(Work::network(async move {
@@ -76,8 +107,25 @@ fn refused(uri: &Uri, name: &str, error: FormatError) -> RecordError {
     RecordError::config("arrays", format!("{name:?}"), format!("an array for {uri} ({error})"))
 }
 
+/// A small archive, as a whole.
+fn small(uri: &Uri, members: &[Member], level: Option<u32>) -> s3dlio_store::Result<Bytes> {
+    let failed = |detail: String| StoreError::Store { uri: uri.to_string(), detail };
+    let mut archive = Encoder::new();
+    let mut out = Vec::new();
+    for (number, member) in members.iter().enumerate() {
+        for piece in pieces(number, member) {
+            // A small member is a single piece.
+            let packed = pack(&piece, level).map_err(|error| failed(error.to_string()))?;
+            let prepared = Prepared::new(member.name.clone(), std::iter::once(packed));
+            out.extend(prepared.header(&mut archive, level).map_err(|error| failed(error.to_string()))?);
+            prepared.content.iter().for_each(|part| out.extend_from_slice(part));
+        }
+    }
+    out.extend(archive.finish());
+    Ok(Bytes::from(out))
+}
+
 async fn write_task(uri: &Uri, output: &Output, members: Vec<Member>, level: Option<u32>) -> Result<()> {
-    let method = if level.is_some() { Method::Deflated } else { Method::Stored };
     let mut archive = Encoder::new();
     let mut members = members.into_iter().peekable();
     while members.peek().is_some() {
@@ -88,8 +136,7 @@ async fn write_task(uri: &Uri, output: &Output, members: Vec<Member>, level: Opt
             batch.push(next);
         }
         for member in prepare(batch, level).await? {
-            let stored = member.content.iter().map(|part| part.len() as u64).sum();
-            let header = archive.member(&member.name, method, member.crc32, member.len, stored);
+            let header = member.header(&mut archive, level);
             put(output, Bytes::from(header.map_err(|error| refused(uri, &member.name, error))?)).await?;
             for part in member.content {
                 put(output, part).await?;
@@ -169,13 +216,7 @@ fn pack(piece: &Piece, level: Option<u32>) -> Result<Packed> {
 fn joined(batch: Vec<Member>, packed: Vec<Packed>) -> Vec<Prepared> {
     let mut packed = packed.into_iter().peekable();
     let members = batch.into_iter().enumerate().map(|(number, member)| {
-        let (mut crc32, mut len, mut content) = (Hasher::new(), 0, Vec::new());
-        while let Some(piece) = packed.next_if(|piece| piece.member == number) {
-            crc32.combine(&piece.crc32);
-            len += piece.len;
-            content.extend(piece.content);
-        }
-        Prepared { name: member.name, crc32: crc32.finalize(), len, content }
+        Prepared::new(member.name, std::iter::from_fn(|| packed.next_if(|piece| piece.member == number)))
     });
     members.collect()
 }

@@ -19,5 +19,5 @@ pub use delete::{delete, delete_many};
 pub use fetch::{Tail, fetch, fetch_tail, fetch_version};
 pub use get::{GetOptions, get, get_decompressed, read_file, read_into_arena};
 pub use list::{Entry, ListOptions, Lister, list};
-pub use put::put;
+pub use put::{put, put_made};
 pub use stat::{Stat, exists, stat};

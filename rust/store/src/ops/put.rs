@@ -49,6 +49,22 @@ pub fn put(uri: &Uri, data: Bytes, condition: Create) -> Result<Work<Option<Stri
     })
 }
 
+/// As [`put`] without a condition, of a small object that is made when the work runs: for a local file on the thread that
+/// runs it, otherwise on the reading pool.
+///
+/// # Errors
+/// As [`put`], and what `make` returns.
+pub fn put_made(uri: &Uri, make: impl FnOnce() -> Result<Bytes> + Send + 'static) -> Result<Work<Option<String>>> {
+    let backend = registry::open(uri)?;
+    let uri = uri.clone();
+    Ok(match backend {
+        Backend::Local(mode) => Work::here(move || write(&uri, &make()?, mode, &Create::Overwrite)),
+        backend @ Backend::Object(_) => {
+            Work::network(async move { upload(backend, uri, on_pool(make).await?, Create::Overwrite).await })
+        }
+    })
+}
+
 fn write(uri: &Uri, data: &[u8], mode: Mode, condition: &Create) -> Result<Option<String>> {
     let span = observe::begin(Verb::Put, uri);
     let result = local::write(&uri.key, data, mode, condition);
