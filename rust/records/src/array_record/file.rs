@@ -70,6 +70,12 @@ impl File {
         self.0.writer_options.as_deref()
     }
 
+    /// Bytes of the file.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.0.input.size()
+    }
+
     /// Number of records.
     #[must_use]
     pub fn len(&self) -> u64 {
@@ -169,8 +175,8 @@ fn wrong(uri: &Uri, error: ArrayRecordError, record: Option<u64>) -> RecordError
     RecordError::format(uri, place, error)
 }
 
-/// Reads the end of the file, and so much more of it as the index takes.
-async fn read_index(input: &Input, options: &ReaderOptions) -> Result<Index> {
+/// Reads the end of an open file, and so much more of it as the index takes.
+pub(crate) async fn read_index(input: &Input, options: &ReaderOptions) -> Result<Index> {
     let failed = |error| wrong(input.uri(), error, None);
     let prefetch = if input.is_local() { LOCAL_PREFETCH } else { options.footer_prefetch_bytes };
     let mut opener = Opener::new(input.size(), prefetch).map_err(failed)?;

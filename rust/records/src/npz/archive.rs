@@ -47,6 +47,13 @@ impl Archive {
         })
     }
 
+    /// The archive in an open file.
+    pub(crate) async fn of(input: Input, limits: Limits) -> Result<Self> {
+        let from = input.size().saturating_sub(Directory::TAIL);
+        let tail = input.fetch(from..input.size()).await?;
+        Self::opened(Opening { input, tail, limits }).await
+    }
+
     pub(super) fn open_now(uri: Uri, mode: Mode, limits: Limits) -> Result<Self> {
         let input = Input::open_now(uri, mode)?;
         let from = input.size().saturating_sub(Directory::TAIL);
@@ -62,12 +69,15 @@ impl Archive {
 
     pub(super) async fn open_task(uri: Uri, backend: Backend, limits: Limits) -> Result<Self> {
         let (input, tail) = Input::open_tail(uri, backend, Directory::TAIL).await?;
-        let mut opening = Opening { input, tail, limits };
+        Self::opened(Opening { input, tail, limits }).await
+    }
+
+    async fn opened(mut opening: Opening) -> Result<Self> {
         loop {
             match opening.step()? {
                 Next::Opened(directory) => return Ok(opening.done(directory)),
                 Next::Needs(range) => {
-                    let before = opening.input.read(range)?.into_future().await?;
+                    let before = opening.input.fetch(range).await?;
                     opening.tail = opening.longer(&before);
                 }
             }
