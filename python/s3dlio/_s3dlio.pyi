@@ -512,8 +512,8 @@ class SalvagedRecords:
     """The records of a damaged file that are whole."""
 
     @staticmethod
-    def open(uri: str, format: str | None) -> Operation[SalvagedRecords]:
-        """Return an operation that opens a file; without a format its content and its name tell."""
+    def open(uri: str, kind: str | None) -> Operation[SalvagedRecords]:
+        """Return an operation that opens a file; without a kind its content and its name tell."""
     def batch(self) -> Operation[list[bytes]]:
         """Return an operation for the next records; an empty list at the end."""
     def faults(self) -> list[tuple[int | None, int, int, str]]:
@@ -521,8 +521,9 @@ class SalvagedRecords:
     def num_faults(self) -> int: ...
 
 def verify_file(
-    uri: str, format: str | None
+    uri: str, kind: str | None
 ) -> Operation[tuple[str, str, int, int, int, int, int, list[tuple[int | None, int, int, str]]]]: ...
+
 @final
 class NpzArchive:
     @staticmethod

@@ -1,7 +1,7 @@
 """Whether files of records and arrays are as they were written, and what is left of those that are not.
 
-The formats are ``array_record``, ``disky``, ``tfrecord`` (plain, gzip, zlib), ``npz`` and ``npy``. Every path is a URI or a
-local path.
+The formats are ``array_record``, ``disky``, ``tfrecord`` (plain, gzip, zlib), ``npz`` and ``npy``. Every path is a URI
+or a local path.
 """
 
 from __future__ import annotations
@@ -76,13 +76,13 @@ def verify(uri: str | PathLike[str], format: str | None = None) -> VerifyReport:
     """Check every hash and checksum of a file, in bounded memory.
 
     Of ArrayRecord and Disky all hashes are compared and all chunks decoded, of the former the index is held against the
-    chunks; of TFRecord both checksums of every record are compared, of NPZ headers and checksum of every member. NPY has
-    no checksum: its header and its length are looked at.
+    chunks; of TFRecord both checksums of every record are compared, of NPZ headers and checksum of every member. NPY
+    has no checksum: its header and its length are looked at.
 
     Args:
         uri: The file.
-        format: ``array_record``, ``disky``, ``tfrecord``, ``npz`` or ``npy``; its content tells, or its name where that is
-            damaged, if ``None``.
+        format: ``array_record``, ``disky``, ``tfrecord``, ``npz`` or ``npy``; its content tells, or its name where
+            that is damaged, if ``None``.
 
     Raises:
         ConfigError: There is no such format.
@@ -131,8 +131,8 @@ def recover(uri: str | PathLike[str], format: str | None = None) -> RecoveredRec
     """Read what is whole of a damaged file of records; damage is noted, and never raises.
 
     Of ArrayRecord and Disky that is every chunk whose hashes are right: behind a broken one the index, or else the next
-    block, tells where to go on. Of TFRecord it is every record whose checksums are right; behind a damaged length the next
-    record is searched for. A record that is returned is one that was written.
+    block, tells where to go on. Of TFRecord it is every record whose checksums are right; behind a damaged length the
+    next record is searched for. A record that is returned is one that was written.
 
     Args:
         uri: The file.

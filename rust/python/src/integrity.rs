@@ -22,7 +22,7 @@ fn operation<T: Send + 'static>(
     Ok(Operation::fallible(work, convert))
 }
 
-fn kind(name: Option<&str>) -> PyResult<Option<Kind>> {
+fn parsed(name: Option<&str>) -> PyResult<Option<Kind>> {
     Ok(name.map(Kind::parse).transpose().map_err(Failure::from)?)
 }
 
@@ -35,8 +35,8 @@ fn told(faults: Vec<Fault>) -> Vec<Told> {
 
 /// Checks a file; an operation that gives what a report consists of.
 #[pyfunction]
-fn verify_file(uri: &str, format: Option<&str>) -> PyResult<Operation> {
-    let work = verify(&parse(uri)?, kind(format)?, Arc::new(Progress::default()));
+fn verify_file(uri: &str, kind: Option<&str>) -> PyResult<Operation> {
+    let work = verify(&parse(uri)?, parsed(kind)?, Arc::new(Progress::default()));
     operation(work, |py, report: Report| {
         let Report { uri, kind, size, chunks, records, record_bytes, faults, num_faults } = report;
         let report = (uri.to_string(), kind.name(), size, chunks, records, record_bytes, num_faults, told(faults));
@@ -52,8 +52,8 @@ pub struct SalvagedRecords(Recovery);
 impl SalvagedRecords {
     /// Opens a file.
     #[staticmethod]
-    fn open(uri: &str, format: Option<&str>) -> PyResult<Operation> {
-        let work = Recovery::open(&parse(uri)?, kind(format)?, Arc::new(Progress::default()));
+    fn open(uri: &str, kind: Option<&str>) -> PyResult<Operation> {
+        let work = Recovery::open(&parse(uri)?, parsed(kind)?, Arc::new(Progress::default()));
         operation(work, |py, recovery| Ok(Py::new(py, Self(recovery))?.into_any()))
     }
 
