@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from os import PathLike, fspath
-from typing import Any, Self
+from typing import Self
 
 from s3dlio import _s3dlio, aio
 
@@ -63,9 +63,8 @@ class VerifyReport:
 
 
 def _report(found: tuple[str, str, int, int, int, int, int, list[tuple[int | None, int, int, str]]]) -> VerifyReport:
-    *counts, faults = found
-    numbers: Any = counts
-    return VerifyReport(*numbers, _faults(faults))
+    uri, kind, size, chunks, records, record_bytes, num_faults, faults = found
+    return VerifyReport(uri, kind, size, chunks, records, record_bytes, num_faults, _faults(faults))
 
 
 def _faults(told: list[tuple[int | None, int, int, str]]) -> tuple[FileFault, ...]:
