@@ -172,7 +172,8 @@ class Loader(Batches):
 
     def _dataset(self, given: deque[Position] | None) -> Any:
         signature = self.output_signature
-        whole = self._past_the_end(self._planned)[1] == 0 and not self.core().skips_errors
+        begin = self._planned if given is not None else self._past_the_end(self._planned)
+        whole = begin[1] == 0 and not self.core().skips_errors
 
         def elements() -> Iterator[tuple[Any, ...]]:
             return self._elements(signature, given, whole=whole)
