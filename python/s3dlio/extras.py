@@ -10,7 +10,10 @@ def explain(error: ImportError, framework: str, extra: str) -> ImportError:
 
     A framework that is there and fails to load keeps its own message.
     """
-    if not isinstance(error, ModuleNotFoundError) or (error.name or "").partition(".")[0] != framework:
+    if (
+        not isinstance(error, ModuleNotFoundError)
+        or (error.name or "").partition(".")[0] != framework.partition(".")[0]
+    ):
         return error
     message = f"s3dlio.{extra} needs {framework}, which is not installed: pip install s3dlio[{extra}]"
     return ModuleNotFoundError(message, name=error.name, path=error.path)

@@ -195,16 +195,16 @@ class TestPipelines:
             assert policy == tf.data.experimental.AutoShardPolicy.OFF
 
     @pytest.mark.parametrize(
-        ("cluster", "kind", "index", "place"),
+        ("config", "place"),
         [
-            ({"worker": ["a", "b", "c"]}, "worker", 1, (1, 3)),
-            ({"chief": ["a"], "worker": ["b"]}, "worker", 0, (1, 2)),
-            ({"chief": ["a"], "worker": ["b"]}, "chief", 0, (0, 2)),
-            ({"chief": ["a"], "worker": ["b"]}, "evaluator", 0, (0, 1)),
+            ({"cluster": {"worker": ["a", "b", "c"]}, "task": {"type": "worker", "index": 1}}, (1, 3)),
+            ({"cluster": {"chief": ["a"], "worker": ["b"]}, "task": {"type": "worker", "index": 0}}, (1, 2)),
+            ({"cluster": {"chief": ["a"], "worker": ["b"]}, "task": {"type": "chief", "index": 0}}, (0, 2)),
+            ({"cluster": {"chief": ["a"], "worker": ["b"]}, "task": {"type": "evaluator", "index": 0}}, (0, 1)),
         ],
     )
-    def test_clusters(self, st, arrays, monkeypatch, cluster, kind, index, place) -> None:
-        monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}}))
+    def test_clusters(self, st, arrays, monkeypatch, config, place) -> None:
+        monkeypatch.setenv("TF_CONFIG", json.dumps(config))
         state = loader(st, arrays).state_dict()
         assert (state["rank"], state["world"]) == place
         monkeypatch.setenv("TF_CONFIG", "[")
@@ -212,7 +212,9 @@ class TestPipelines:
             loader(st, arrays)
 
     def test_replicas_and_an_abrupt_end(self, arrays) -> None:
-        done = run_program("-m", "tests.frameworks.programs.tensorflow_replicas", arrays, env={"TF_CPP_MIN_LOG_LEVEL": "3"})
+        done = run_program(
+            "-m", "tests.frameworks.programs.tensorflow_replicas", arrays, env={"TF_CPP_MIN_LOG_LEVEL": "3"}
+        )
         found = json.loads(done.stdout)
         assert [tuple(batch) for batch in found["seen"]] == pure(0, last="drop")
         assert (found["state"]["epoch"], found["state"]["batch"]) == (2, 0)
