@@ -9,13 +9,12 @@ use s3dlio_formats::tfrecord::compression::Compression;
 use s3dlio_store::{StoreError, Uri, Work};
 
 use crate::array_record::{self, Next};
-use crate::decoding;
 use crate::disky;
 use crate::error::{RecordError, Result};
+use crate::jobs;
 use crate::kind::Kind;
 use crate::progress::Progress;
 use crate::salvage::Recovery;
-use crate::task;
 use crate::tfrecord;
 
 /// Bytes of records that are taken from an ArrayRecord file at a time.
@@ -54,7 +53,7 @@ pub fn convert(
     }
     let sink = Sink::create(dest, to, options)?;
     let reading = Reading::open(source, from, on_damage, &progress)?;
-    Ok(task::work(async move {
+    Ok(jobs::work(async move {
         let mut converting = Converting { sink, done: Converted::default() };
         let converted = converting.run(reading, &progress).await;
         if converted.is_err() {
@@ -194,7 +193,7 @@ impl Sink {
         loop {
             let sink = self.clone();
             let work;
-            (rest, work) = decoding::spawn(move || {
+            (rest, work) = jobs::decode(move || {
                 let work = rest.by_ref().find_map(|record| sink.push(&record).transpose());
                 (rest, work)
             })

@@ -15,11 +15,11 @@ use s3dlio_store::{Uri, Work};
 use crate::array_record::read_index;
 use crate::error::{RecordError, Result};
 use crate::input::Input;
+use crate::jobs;
 use crate::kind::Kind;
 use crate::npz::Archive;
 use crate::progress::Progress;
 use crate::salvage::{Fault, Piece, Salvage, compression};
-use crate::task;
 use crate::tfrecord::headers::{Headers, Sink};
 use crate::verify::layout;
 use crate::walk::Walk;
@@ -113,7 +113,7 @@ pub struct ArrayInfo {
 /// part of the result.
 pub fn inspect(uri: &Uri, kind: Option<Kind>, progress: Arc<Progress>) -> s3dlio_store::Result<Work<Result<Contents>>> {
     let opening = Input::open(uri)?;
-    Ok(task::work(async move {
+    Ok(jobs::work(async move {
         let input = opening.into_future().await?;
         let kind = match kind {
             Some(kind) => kind,

@@ -12,7 +12,7 @@ use s3dlio_store::{StoreError, Uri, Work};
 
 use crate::error::{RecordError, Result};
 use crate::input::Input;
-use crate::task;
+use crate::jobs;
 
 /// A format of files with records or arrays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -174,5 +174,5 @@ fn is_tfrecord(first: &[u8]) -> bool {
 /// of none of these formats.
 pub fn detect(uri: &Uri) -> s3dlio_store::Result<Work<Result<Kind>>> {
     let opening = Input::open(uri)?;
-    Ok(task::work(async move { Kind::detect(&opening.into_future().await?).await }))
+    Ok(jobs::work(async move { Kind::detect(&opening.into_future().await?).await }))
 }

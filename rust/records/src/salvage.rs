@@ -14,9 +14,9 @@ use s3dlio_store::{StoreError, Uri, Work};
 
 use crate::error::{RecordError, Result};
 use crate::input::Input;
+use crate::jobs;
 use crate::kind::Kind;
 use crate::progress::Progress;
-use crate::task;
 use crate::walk::{Event, Machine, Walk};
 
 /// Faults that are kept; more are only counted, so that a file of noise takes no memory.
@@ -253,7 +253,7 @@ impl Recovery {
     pub fn open(uri: &Uri, kind: Option<Kind>, progress: Arc<Progress>) -> s3dlio_store::Result<Work<Result<Self>>> {
         let generation = fork::generation();
         let opening = Input::open(uri)?;
-        Ok(task::work(async move {
+        Ok(jobs::work(async move {
             let input = opening.into_future().await?;
             let kind = match kind {
                 Some(kind) => kind,
@@ -301,7 +301,7 @@ impl Recovery {
             RecordError::Closed { uri: self.0.uri.to_string(), detail }
         })?;
         let this = self.clone();
-        Ok(task::work(async move {
+        Ok(jobs::work(async move {
             let mut records = Vec::new();
             while records.is_empty() && !state.ended {
                 let (walk, turn) = state.walk.turn().await?;

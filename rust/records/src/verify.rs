@@ -10,11 +10,11 @@ use s3dlio_store::{Uri, Work};
 
 use crate::error::{Place, RecordError, Result};
 use crate::input::Input;
+use crate::jobs;
 use crate::kind::Kind;
 use crate::npz::Archive;
 use crate::progress::Progress;
 use crate::salvage::{Fault, KEPT, Piece, Salvage};
-use crate::task;
 use crate::walk::{Event, Machine, Walk};
 
 /// Bytes of an array's header that are read at first; few have more.
@@ -67,7 +67,7 @@ impl Report {
 /// no error but a [`Fault`].
 pub fn verify(uri: &Uri, kind: Option<Kind>, progress: Arc<Progress>) -> s3dlio_store::Result<Work<Result<Report>>> {
     let opening = Input::open(uri)?;
-    Ok(task::work(async move {
+    Ok(jobs::work(async move {
         let input = opening.into_future().await?;
         let kind = match kind {
             Some(kind) => kind,

@@ -4,9 +4,9 @@ use bytes::Bytes;
 use s3dlio_formats::riegeli::Need;
 
 use crate::ahead::Ahead;
-use crate::decoding;
 use crate::error::Result;
 use crate::input::Input;
+use crate::jobs;
 
 /// Bytes of a window.
 const WINDOW: u64 = 4 << 20;
@@ -80,7 +80,7 @@ impl<M: Machine> Walk<M> {
         let mut found = Vec::new();
         loop {
             let parsed;
-            (self, found, parsed) = decoding::spawn(move || {
+            (self, found, parsed) = jobs::decode(move || {
                 let parsed =
                     if self.input.is_local() { self.parse_local(&mut found) } else { Ok(self.parse(&mut found)) };
                 (self, found, parsed)

@@ -14,7 +14,7 @@ use s3dlio_store::{Uri, Work};
 
 use super::decode::{self, LONG, Part};
 use super::wrong;
-use crate::{Input, Result, parallel};
+use crate::{Input, Result, jobs};
 
 /// An open archive; clones share it.
 ///
@@ -113,7 +113,7 @@ impl Archive {
             Err(error) => return Ok(Work::here(move || Ok(Err(error)))),
         };
         if members.iter().map(Member::stored_len).sum::<u64>() > LONG {
-            return Ok(Work::network(parallel::on_pool(move |_| archive.read_now(&names))));
+            return Ok(Work::network(jobs::stoppable(move |_| archive.read_now(&names))));
         }
         Ok(Work::stepped(move || {
             Ok(match archive.parts_now(members) {
