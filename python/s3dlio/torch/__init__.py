@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from s3dlio.torch import framework  # noqa: F401 - comes first # pyright: ignore[reportUnusedImport]
 from s3dlio.torch.iterable import S3IterableDataset
 from s3dlio.torch.loader import Loader
 from s3dlio.torch.map import S3MapDataset
