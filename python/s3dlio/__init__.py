@@ -58,6 +58,7 @@ from s3dlio.errors import (
     TransformError,
     UnsupportedError,
 )
+from s3dlio.image import image_decoder
 from s3dlio.loader import PyBytesAsyncDataLoader, create_async_loader
 from s3dlio.logging import init_logging
 from s3dlio.multipart import MultipartUploadWriter
@@ -228,6 +229,7 @@ __all__ = [
     "get_range",
     "get_range_async",
     "get_tfrecord_index_entries",
+    "image_decoder",
     "index_tfrecord_bytes",
     "init_logging",
     "init_op_log",
