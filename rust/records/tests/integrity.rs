@@ -101,8 +101,10 @@ fn converted(source: &Uri, dest: &Uri, to: Kind, options: &str, on_damage: OnDam
     done(convert((source, from), (dest, to), options, on_damage, progress()))
 }
 
+type Place = Box<dyn Fn(&str) -> Uri>;
+
 /// A directory and a bucket, and how to name an object in either.
-fn places(store: &Store, folder: &tempfile::TempDir) -> [Box<dyn Fn(&str) -> Uri>; 2] {
+fn places(store: &Store, folder: &tempfile::TempDir) -> [Place; 2] {
     let base = folder.path().to_str().unwrap().to_owned();
     let address = store.0.address();
     [

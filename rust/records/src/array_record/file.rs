@@ -102,6 +102,12 @@ impl File {
         self.0.writer_options.as_deref()
     }
 
+    /// Bytes of the file.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.0.input.size()
+    }
+
     /// Number of records.
     #[must_use]
     pub fn len(&self) -> u64 {
