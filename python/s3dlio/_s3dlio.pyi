@@ -348,6 +348,9 @@ def get_many(
     uris: list[str], max_in_flight: int, direct_fallback: bool | None
 ) -> Operation[list[tuple[str, BytesView]]]: ...
 def get_decompressed(uri: str, codec: str, direct_fallback: bool | None) -> Operation[BytesView]: ...
+def get_into(
+    uri: str, buffer: Buffer, offset: int = 0, length: int | None = None, direct_fallback: bool | None = None
+) -> Operation[int]: ...
 def put(
     uri: str,
     data: Buffer,
