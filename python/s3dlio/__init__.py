@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from s3dlio import errors, order
+from s3dlio import errors, order, state
 from s3dlio._s3dlio import BytesView, __version__
 from s3dlio.bulk import (
     generate_data,
@@ -266,6 +266,7 @@ __all__ = [
     "stat_many",
     "stat_many_async",
     "stat_object",
+    "state",
     "stats",
     "stats_text",
     "upload",

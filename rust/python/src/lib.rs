@@ -22,6 +22,7 @@ mod operation;
 mod oplog;
 mod paths;
 mod process;
+mod shards;
 mod tfrecord;
 mod transfer;
 mod verbs;
@@ -40,7 +41,7 @@ fn _s3dlio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<objects::Objects>()?;
     module.add_class::<transfer::Transfer>()?;
     let first = [verbs::register, bulk::register, loader::register, process::register, writer::register];
-    let then = [oplog::register, logging::register, check::register, cli::register];
+    let then = [shards::register, oplog::register, logging::register, check::register, cli::register];
     let records = [array_record::register, disky::register, examples::register, npz::register, tfrecord::register];
     first.into_iter().chain(then).chain(records).try_for_each(|register| register(module))
 }

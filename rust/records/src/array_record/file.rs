@@ -1,5 +1,6 @@
 //! One ArrayRecord file that is open for reading.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use s3dlio_store::{Uri, Work};
 
 use super::cache;
 use crate::error::{Place, RecordError, Result};
-use crate::input::{Input, after};
+use crate::input::{Input, after, work};
 
 /// Bytes in front of the last block that are read along from a local file: a small index then costs no read of its own.
 const LOCAL_PREFETCH: u64 = 64 << 10;
@@ -44,6 +45,31 @@ impl File {
             let index = read_index(&input, &options).await;
             Ok(index.map(|index| Self::new(input, options, index)))
         }))
+    }
+
+    /// Opens the file that an input stands for, which spares the look at its metadata; on any thread.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn of(input: Input, options: ReaderOptions) -> Work<Result<Self>> {
+        work(input.is_local(), async move {
+            let index = read_index(&input, &options).await;
+            Ok(index.map(|index| Self::new(input, options, index)))
+        })
+    }
+
+    /// Bytes of the file.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.0.input.size()
+    }
+
+    /// The records of each chunk and the bytes that they take decoded (in the file, where its index does not tell); none
+    /// where the index is not in memory.
+    pub fn chunks(&self) -> impl Iterator<Item = (Range<u64>, u64)> {
+        let index = self.0.index.as_deref();
+        let chunks = (0..index.map_or(0, Index::num_chunks)).filter_map(move |chunk| index?.chunk(chunk));
+        chunks.map(|entry| (entry.records, entry.decoded_size.unwrap_or(entry.range.end - entry.range.start)))
     }
 
     fn new(input: Input, options: ReaderOptions, index: Index) -> Self {

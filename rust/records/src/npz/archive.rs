@@ -80,6 +80,20 @@ impl Archive {
         self.0.input.uri()
     }
 
+    /// Bytes of the archive.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.0.input.size()
+    }
+
+    /// Makes sure that this process has a client for the archive; see [`Input::connect`].
+    ///
+    /// # Errors
+    /// As [`Input::connect`].
+    pub fn connect(&self) -> s3dlio_store::Result<()> {
+        self.0.input.connect()
+    }
+
     /// Its members.
     #[must_use]
     pub fn directory(&self) -> &Directory {

@@ -99,6 +99,19 @@ impl Indexed {
         Some((file.input.uri(), file.index.get(record)?))
     }
 
+    /// Bytes of each file when it was opened.
+    pub fn sizes(&self) -> impl Iterator<Item = u64> {
+        self.0.files.iter().map(|file| file.input.size())
+    }
+
+    /// Makes sure that this process has clients for the files; see [`Input::connect`].
+    ///
+    /// # Errors
+    /// As [`Input::connect`].
+    pub fn connect(&self) -> s3dlio_store::Result<()> {
+        self.0.files.iter().try_for_each(|file| file.input.connect())
+    }
+
     /// The number of the file and of the record in it.
     fn locate(&self, number: u64) -> Option<(usize, u64)> {
         let file = self.0.starts.partition_point(|&start| start <= number).checked_sub(1)?;
