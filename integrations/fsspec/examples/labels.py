@@ -1,6 +1,6 @@
 """Write a table to a store through fsspec and read a part of it back.
 
-    python labels.py s3dlio+s3://bucket/labels
+python labels.py s3dlio+s3://bucket/labels
 """
 
 from __future__ import annotations

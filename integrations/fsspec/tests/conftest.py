@@ -2,4 +2,16 @@
 
 from __future__ import annotations
 
-pytest_plugins = [f"tests.fixtures.{name}" for name in ("programs", "servers", "stores", "testkit")]
+import sys
+from pathlib import Path
+
+import pytest
+
+# Fixtures import each other, which must not come before their assertions are made to explain themselves. Where all
+# tests run together, that has been seen to already.
+if "tests.fixtures" not in sys.modules:
+    pytest.register_assert_rewrite("tests.fixtures")
+
+FIXTURES = Path(__file__).parents[3] / "tests" / "fixtures"
+
+pytest_plugins = [f"tests.fixtures.{path.stem}" for path in sorted(FIXTURES.glob("[!_]*.py"))]

@@ -20,7 +20,7 @@ class _File(abstract.AbstractFixtures):
 class _S3(abstract.AbstractFixtures):
     # The server of the testkit: there are hundreds of tests, and it answers ten times as fast as others.
     @pytest.fixture
-    def fs(self, testkit):
+    def fs(self, testkit):  # noqa: ARG002 - it leads s3:// to its server
         return fsspec.filesystem("s3dlio+s3")
 
     @pytest.fixture

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from types import TracebackType
 from typing import Any
 
 import s3dlio
@@ -14,15 +15,17 @@ from fsspec.spec import AbstractBufferedFile
 __all__ = ["StoreFile"]
 
 
-class StoreFile(AbstractBufferedFile):
+class StoreFile(AbstractBufferedFile):  # type: ignore[misc]
     """A file read through fsspec's caches, or written piece by piece; it appears when it is closed or committed."""
 
-    def __exit__(self, kind: Any, value: Any, traceback: Any) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         """Close the file, or give it up where its block has failed: half a file must not look like a whole one."""
-        if kind is not None and self.mode != "rb" and not self.closed:
+        if kind is not None and self.writable():
             if self.offset is not None:
                 self.discard()
-            self.closed = True
+            self.closed: bool = True
             return
         super().__exit__(kind, value, traceback)
 

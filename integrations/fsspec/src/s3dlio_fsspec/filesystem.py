@@ -22,7 +22,7 @@ from s3dlio_fsspec.file import StoreFile
 __all__ = ["StoreFileSystem"]
 
 
-class StoreFileSystem(AbstractFileSystem):
+class StoreFileSystem(AbstractFileSystem):  # type: ignore[misc]
     """Files of one kind of store. Endpoints and credentials are those of s3dlio: from the environment, at each call.
 
     A directory is there as long as anything is below it; local ones also when they are empty. Writes are whole or not
@@ -247,6 +247,9 @@ class StoreFileSystem(AbstractFileSystem):
         cache_options: Any = None,
         **options: Any,
     ) -> StoreFile:
+        if "a" in mode:
+            message = f"{self._uri(path)}: objects cannot be appended to"
+            raise UnsupportedError(message)
         size = None if mode != "rb" else self.info(path)
         if size is not None and size["type"] == "directory":
             raise IsADirectoryError(self._uri(path))
