@@ -200,6 +200,11 @@ class Source:
         self._dataset = PyDataset(objects=found_in(data, pattern, format, options), options=options)
         self._decoder: str = self._dataset.options.value("decoder")
 
+    @property
+    def dataset(self) -> PyDataset:
+        """The samples as a data set."""
+        return self._dataset
+
     def __len__(self) -> int:
         return len(self._dataset)
 

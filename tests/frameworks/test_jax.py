@@ -345,6 +345,15 @@ class TestGrain:
         assert [labels(batch) for batch in again] == rest
         assert sorted([*first, *(label for batch in rest for label in batch)]) == [*range(COUNT)]
 
+    def test_records_of_files(self, sj, tmp_path) -> None:
+        with s3dlio.TFRecordWriter(tmp_path / "a.tfrecord", index=True) as writer:
+            for number in range(5):
+                writer.write(bytes([number]))
+        source = sj.Source(f"file://{tmp_path}/", pattern="*.tfrecord", format="tfrecord")
+        assert [sample.tolist() for sample in source.__getitems__(range(5))] == [[number] for number in range(5)]
+        (batch,) = sj.Loader(source.dataset, batch_size=5)
+        assert batch.shape == (5, 1)
+
     def test_plain_bytes(self, sj, tmp_path) -> None:
         put_numbers(f"file://{tmp_path}/", 3)
         assert sj.Source(f"file://{tmp_path}/", pattern="*2.bin")[0].tolist() == [2, 0, 0, 0]

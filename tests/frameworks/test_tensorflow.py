@@ -146,6 +146,22 @@ class TestElements:
         x, names = next(iter(data))
         assert x[:, 0, 0].numpy().tolist() == [int(name) / 2 for name in names.numpy()]
 
+    def test_examples_of_tfrecord_files(self, tf, st, tmp_path) -> None:
+        for shard in range(2):
+            with s3dlio.TFRecordWriter(tmp_path / f"{shard}.tfrecord", index=True) as writer:
+                for number in range(5):
+                    writer.write_example({"label": shard * 5 + number})
+        data = st.make_tf_dataset(
+            f"file://{tmp_path}/",
+            pattern="*.tfrecord",
+            format="tfrecord",
+            transform=bytes,
+            batch_size=3,
+            shuffle=True,
+            map_fn=lambda batch: tf.io.parse_example(batch, {"label": tf.io.FixedLenFeature((), tf.int64)}),
+        )
+        assert sorted(label for batch in data for label in labels(batch)) == [*range(10)]
+
     def test_a_given_signature(self, tf, st, arrays) -> None:
         signature = tf.TensorSpec([None, None], tf.float64)
         flat = {"transform": lambda sample: sample["x"].ravel(), "output_signature": signature}
