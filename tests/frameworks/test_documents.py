@@ -21,7 +21,8 @@ def sample(number: int) -> bytes:
 
 
 @pytest.fixture
-def data(bucket) -> str:
+def data(testkit) -> str:
+    bucket = testkit.bucket()
     s3dlio.put_many([(f"{bucket}/train/{number:03}.npz", sample(number)) for number in range(256)])
     with s3dlio.TFRecordWriter(f"{bucket}/records/0.tfrecord", index=True) as writer:
         for number in range(70):
