@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import json
 import os
 import pickle
 import signal
@@ -17,7 +18,8 @@ import pytest
 import s3dlio
 from s3dlio import ConfigError, CorruptDataError, NotFoundError, S3JaxIterable, StateMismatchError, TransformError
 
-from tests.frameworks.programs.numbers import put_numbers, rank_batches, sequence
+from tests.fixtures.servers import free_port
+from tests.frameworks.programs.numbers import ROOT, put_numbers, rank_batches, sequence
 
 PROGRAM = Path(__file__).parent / "programs" / "jax_train.py"
 COUNT = 30
@@ -359,6 +361,26 @@ class TestGrain:
         assert sj.Source(f"file://{tmp_path}/", pattern="*2.bin")[0].tolist() == [2, 0, 0, 0]
 
 
+def test_two_processes_make_global_arrays(arrays) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "tests.frameworks.programs.jax_processes", arrays, str(port)]
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    processes = [
+        subprocess.Popen(
+            [*command, str(index)], env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for index in range(2)
+    ]
+    said = [process.communicate(timeout=90) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    found = [json.loads(out.splitlines()[-1]) for out, _ in said]
+    for rank, one in enumerate(found):
+        assert [tuple(batch) for batch in one["own"]] == pure(0, rank, 2)
+        assert (one["state"]["rank"], one["state"]["world"]) == (rank, 2)
+    whole = [sum(a) + sum(b) for a, b in zip(pure(0, 0, 2), pure(0, 1, 2), strict=True)]
+    assert found[0]["sums"] == found[1]["sums"] == whole
+
+
 @pytest.mark.usefixtures("jax")
 class TestTraining:
     """A program on four devices is killed in mid-epoch; what goes on ends with the very same model."""
@@ -383,7 +405,7 @@ class TestTraining:
         resumed = self.start(arrays, str(tmp_path / "broken"), "0")
         said = resumed.communicate(timeout=60)
         assert resumed.returncode == 0, said
-        ended = [np.load(tmp_path / name / "checkpoint.npz") for name in ("whole", "broken")]
+        ended = [s3dlio.read_npz(f"file://{tmp_path}/{name}/checkpoint.npz") for name in ("whole", "broken")]
         assert ended[0]["steps"] == 12
         assert np.array_equal(ended[0]["weights"], ended[1]["weights"])
         assert np.any(ended[0]["weights"])

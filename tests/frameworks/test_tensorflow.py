@@ -50,8 +50,9 @@ def tf() -> Any:
 @pytest.fixture(scope="module")
 def st(tf) -> Any:
     import s3dlio.tensorflow
+    from s3dlio.jax_tf import make_tf_dataset
 
-    assert s3dlio.make_tf_dataset is s3dlio.tensorflow.make_tf_dataset
+    assert make_tf_dataset is s3dlio.make_tf_dataset is s3dlio.tensorflow.make_tf_dataset
     return s3dlio.tensorflow
 
 
