@@ -44,16 +44,6 @@ for batch in jax_iter:
 
 
 @pytest.fixture(scope="module")
-def jax() -> Any:
-    import jax
-
-    jax.config.update("jax_platforms", "cpu")
-    jax.config.update("jax_num_cpu_devices", 4)
-    assert len(jax.devices()) == 4
-    return jax
-
-
-@pytest.fixture(scope="module")
 def sj(jax) -> Any:
     import s3dlio.jax
 
@@ -364,7 +354,7 @@ class TestGrain:
 def test_two_processes_make_global_arrays(arrays) -> None:
     port = free_port()
     command = [sys.executable, "-m", "tests.frameworks.programs.jax_processes", arrays, str(port)]
-    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    environment = os.environ | {"JAX_NUM_CPU_DEVICES": "2"}
     processes = [
         subprocess.Popen(
             [*command, str(index)], env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -386,10 +376,9 @@ class TestTraining:
     """A program on four devices is killed in mid-epoch; what goes on ends with the very same model."""
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        environment = os.environ | {
-            "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
-            "JAX_PLATFORMS": "cpu",
-        }
+        # The flag of XLA takes the place of the setting that the tests themselves run with.
+        environment = {name: value for name, value in os.environ.items() if name != "JAX_NUM_CPU_DEVICES"}
+        environment["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
         # The folder of the program has a `numbers` of its own.
         command = [sys.executable, "-P", str(PROGRAM), *arguments]
         return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

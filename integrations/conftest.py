@@ -1,4 +1,4 @@
-"""The servers of the project's own tests."""
+"""The fixtures of the project's own tests, for those of the integrations."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ import pytest
 if "tests.fixtures" not in sys.modules:
     pytest.register_assert_rewrite("tests.fixtures")
 
-FIXTURES = Path(__file__).parents[3] / "tests" / "fixtures"
+FIXTURES = Path(__file__).parents[1] / "tests" / "fixtures"
 
 pytest_plugins = [f"tests.fixtures.{path.stem}" for path in sorted(FIXTURES.glob("[!_]*.py"))]
