@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self, TypeAlias
 
 import numpy as np
 
 from s3dlio import _s3dlio
-from s3dlio.dataset import PyDataset, discover, log_skipped, merge_options, warn_unused
+from s3dlio.dataset import PyDataset, found_in, log_skipped, merge_options, warn_unused
 from s3dlio.errors import ConfigError, CorruptDataError, StateMismatchError, TransformError
 from s3dlio.options import TORCH
 from s3dlio.sharding import rank_and_world
@@ -39,6 +39,8 @@ class Batches:
         rank, world_size: This rank's part, both or neither; default from ``torch.distributed`` if it runs, else from
             ``RANK`` and ``WORLD_SIZE``.
         pattern: A glob on the key below the prefix or on its last segment.
+        format: What a record is: ``"objects"``, ``"array_record"``, ``"tfrecord"``, ``"npz"`` or ``"auto"``; see
+            :class:`~s3dlio.PyDataset`.
         transform: Called with each sample before batches are stacked; what it raises comes as ``TransformError``.
         batch_transform: Called with each batch; what it raises comes as ``TransformError``.
         writable: Whether plain bytes are copies that may be written to.
@@ -59,6 +61,7 @@ class Batches:
         rank: int | None = None,
         world_size: int | None = None,
         pattern: str | None = None,
+        format: str = "objects",  # noqa: A002 - what the user calls it
         transform: Callable[[Any], Any] | None = None,
         batch_transform: Callable[[Any], Any] | None = None,
         writable: bool = False,
@@ -81,7 +84,8 @@ class Batches:
         enabled = self.options.value("enable_transforms")
         self._transform = transform if enabled else None
         self._batch_transform = batch_transform if enabled else None
-        self._objects = _objects(data, pattern, self.options)
+        self._objects = _objects(data, pattern, format, self.options)
+        self.options = self.options.for_records(self._objects.decoder)
         self._next: Position = (0, 0)
         self._running: BatchIterator | None = None
         self.core()
@@ -91,7 +95,8 @@ class Batches:
         # Samples that Python handles one by one are not stacked by the core.
         single = self._transform is not None or not self.batched
         collate: dict[str, Any] = {"collate": "list"} if single else {}
-        return _s3dlio.Loader(self._objects, **self.options.core_kwargs(**collate, **changes))
+        core = self.options.core_kwargs(keep_batches=self.batched, **collate, **changes)
+        return _s3dlio.Loader(self._objects, **core)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_running": None}
@@ -351,14 +356,11 @@ def _place(rank: int | None, world_size: int | None, loader_opts: Mapping[str, A
     return {"shard_rank": found_rank, "shard_world_size": found_world}
 
 
-def _objects(data: Any, pattern: str | None, options: Any) -> Any:
-    if isinstance(data, PyDataset):
+def _objects(data: Any, pattern: str | None, format: str, options: Any) -> Any:  # noqa: A002
+    # The data sets of s3dlio.torch, which this module must not import, have theirs too.
+    if not isinstance(data, str | PyDataset) and hasattr(data, "objects"):
         return data.objects
-    # The data sets of s3dlio.torch, which this module must not import.
-    if not isinstance(data, str) and hasattr(data, "objects"):
-        return data.objects
-    uris: str | Iterable[str] = data
-    return discover(uris, pattern, options)
+    return found_in(data, pattern, format, options)
 
 
 def _warn_about_empty(step: int) -> None:
