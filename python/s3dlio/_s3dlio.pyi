@@ -577,6 +577,23 @@ class ArrayRecordFiles:
     def spans(self) -> list[tuple[str, int, int]]: ...
 
 @final
+class SalvagedRecords:
+    """The records of a damaged file that are whole."""
+
+    @staticmethod
+    def open(uri: str, kind: str | None) -> Operation[SalvagedRecords]:
+        """Return an operation that opens a file; without a kind its content and its name tell."""
+    def batch(self) -> Operation[list[bytes]]:
+        """Return an operation for the next records; an empty list at the end."""
+    def faults(self) -> list[tuple[int | None, int, int, str]]:
+        """Return place, the lost bytes, and the cause of what was wrong so far."""
+    def num_faults(self) -> int: ...
+
+def verify_file(
+    uri: str, kind: str | None
+) -> Operation[tuple[str, str, int, int, int, int, int, list[tuple[int | None, int, int, str]]]]: ...
+
+@final
 class NpzArchive:
     @staticmethod
     def open(uri: str) -> Operation[NpzArchive]: ...

@@ -13,6 +13,7 @@ mod completions;
 mod disky;
 mod errors;
 mod examples;
+mod integrity;
 mod listing;
 mod loader;
 mod logging;
@@ -43,5 +44,6 @@ fn _s3dlio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let first = [verbs::register, bulk::register, loader::register, process::register, writer::register];
     let then = [shards::register, oplog::register, logging::register, check::register, cli::register];
     let records = [array_record::register, disky::register, examples::register, npz::register, tfrecord::register];
+    integrity::register(module)?;
     first.into_iter().chain(then).chain(records).try_for_each(|register| register(module))
 }
