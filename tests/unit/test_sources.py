@@ -11,6 +11,7 @@ import s3dlio
 from s3dlio import state
 from s3dlio.array_record import ArrayRecordDataSource
 from s3dlio.array_record.array_record_module import ArrayRecordWriter
+from s3dlio.batches import Batches
 from s3dlio.errors import ConfigError, CorruptDataError, StateMismatchError
 from s3dlio.tfrecord import TFRecordDataSource, TFRecordWriter
 
@@ -194,3 +195,16 @@ def test_an_epoch_from_a_store_is_few_requests(testkit):
     before = s3dlio.stats()["get_requests"]
     assert sorted(bytes(view) for view in dataset) == sorted(records)
     assert s3dlio.stats()["get_requests"] - before <= 6, "4 MB in blocks of 1 MiB"
+
+
+def test_batches_of_arrays_without_a_framework(tmp_path):
+    base = write_array_records(str(tmp_path))
+    batches = Batches(
+        base, format="array_record", batch_size=8, shuffle=True, seed=2, last="uneven", rank=0, world_size=1
+    )
+    found = [[bytes(record) for record in batch] for batch in batches]
+    assert [len(batch) for batch in found] == [8] * 7 + [4]
+    assert sorted(record for batch in found for record in batch) == sorted(RECORDS)
+    s3dlio.write_npz(f"file://{tmp_path}/arrays.npz", {f"a{i}": np.full(3, i) for i in range(4)})
+    stacked = [*Batches(f"file://{tmp_path}/arrays.npz", format="npz", batch_size=2, rank=0, world_size=1)]
+    assert [batch.tolist() for batch in stacked] == [[[0] * 3, [1] * 3], [[2] * 3, [3] * 3]]
