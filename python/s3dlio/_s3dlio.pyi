@@ -218,6 +218,7 @@ class Loader:
         num_workers_pytorch: int,
         shuffle_window: int = 0,
         max_errors: int | None = None,
+        keep_batches: bool = True,
     ) -> Self: ...
     @property
     def batch_size(self) -> int:
