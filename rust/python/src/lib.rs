@@ -8,6 +8,7 @@ mod buffer;
 mod bulk;
 mod bytes_view;
 mod check;
+mod checkpoint;
 mod cli;
 mod completions;
 mod disky;
@@ -40,7 +41,7 @@ fn _s3dlio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<objects::Objects>()?;
     module.add_class::<transfer::Transfer>()?;
     let first = [verbs::register, bulk::register, loader::register, process::register, writer::register];
-    let then = [oplog::register, logging::register, check::register, cli::register];
+    let then = [oplog::register, logging::register, check::register, cli::register, checkpoint::register];
     let records = [array_record::register, disky::register, examples::register, npz::register, tfrecord::register];
     first.into_iter().chain(then).chain(records).try_for_each(|register| register(module))
 }

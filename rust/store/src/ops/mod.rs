@@ -12,6 +12,7 @@ mod get;
 mod list;
 mod put;
 mod stat;
+pub mod within;
 
 pub use bucket::{create_bucket, delete_bucket, make_directory};
 pub use bulk::{Produce, each, get_many, put_many, put_produced, stat_many};
