@@ -880,8 +880,8 @@ def checkpoint_steps(uri: str) -> Operation[list[int]]:
 def checkpoint_latest(uri: str) -> Operation[int | None]:
     """Return the newest committed step."""
 
-def checkpoint_gc(uri: str, keep: list[int] | None, grace: float) -> Operation[tuple[list[int], int]]:
-    """Remove steps that are not kept, and attempts that were given up; gives the steps and the number of objects."""
+def checkpoint_gc(uri: str, steps: list[int], grace: float) -> Operation[tuple[list[int], int]]:
+    """Remove steps, and attempts that were given up; gives the steps and the number of objects."""
 
 def checkpoint_balance(sizes: list[tuple[str, int]], world_size: int) -> list[int]:
     """Return the rank that stores each of these tensors, which all ranks have."""

@@ -174,7 +174,7 @@ def _holds(value: Any, key: Any) -> bool:
         items: Sequence[Any] = cast("Sequence[Any]", value) if isinstance(value, (list, tuple)) else ()
         head, _, rest = str(key).partition(".")
         return head.isdecimal() and int(head) < len(items) and (not rest or _holds(items[int(head)], rest))
-    held: dict[Any, Any] = value
+    held: dict[Any, Any] = value  # pyright: ignore[reportUnknownVariableType]
     if key in held:
         return True
     parts = str(key).split(".")

@@ -344,10 +344,12 @@ class CheckpointManager:
         Raises:
             ConfigError: An option out of range.
         """
-        keep: set[int] | None = None
+        unwanted: list[int] = []
         if keep_last is not None or keep_every is not None or keep_best is not None:
-            keep = self._kept(self.steps(), keep_last, keep_every, keep_best)
-        removed, _ = _s3dlio.checkpoint_gc(self.base_uri, None if keep is None else sorted(keep), grace).wait()
+            steps = self.steps()
+            keep = self._kept(steps, keep_last, keep_every, keep_best)
+            unwanted = [step for step in steps if step not in keep]
+        removed, _ = _s3dlio.checkpoint_gc(self.base_uri, unwanted, grace).wait()
         return removed
 
     def _kept(

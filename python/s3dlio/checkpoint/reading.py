@@ -101,7 +101,7 @@ class _Reader:
 def _inside(into: Any, node: Node, key: Any, number: int) -> Any:
     """Return what lies in ``into`` where a child of the node belongs."""
     if node.kind in {"dict", "odict"}:
-        pairs: dict[Any, Any] = into if isinstance(into, dict) else {}
+        pairs: Any = into if isinstance(into, dict) else {}  # pyright: ignore[reportUnknownVariableType]
         return pairs.get(key)
     items = cast("Sequence[Any]", into) if isinstance(into, (list, tuple)) else ()
     return items[number] if number < len(items) else None

@@ -188,11 +188,9 @@ class PyCheckpointStore:
 
     def delete_checkpoint(self, step: int) -> bool:
         """Remove a step; ``False`` if it is not there."""
-        steps = self.manager.steps()
-        if step not in steps:
+        if step not in self.manager.steps():
             return False
-        keep = [kept for kept in steps if kept != step]
-        _s3dlio.checkpoint_gc(self.uri, keep, 86_400.0).wait()
+        _s3dlio.checkpoint_gc(self.uri, [step], 86_400.0).wait()
         return True
 
     def writer(self, world_size: int, rank: int) -> PyCheckpointWriter:

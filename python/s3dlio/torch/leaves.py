@@ -16,7 +16,18 @@ from numpy.typing import NDArray
 from s3dlio.checkpoint.leaves import Packed, Place
 from s3dlio.errors import CheckpointError, CorruptDataError
 
-__all__ = ["from_scalar", "is_tensor", "pack", "place", "plain_place", "scalar", "share", "sparse", "unsparse"]
+__all__ = [
+    "from_scalar",
+    "is_tensor",
+    "pack",
+    "place",
+    "plain_place",
+    "scalar",
+    "share",
+    "sparse",
+    "target",
+    "unsparse",
+]
 
 _STORED = {
     "float64": "F64",
@@ -185,6 +196,20 @@ def _finished(base: torch.Tensor, node: dict[str, Any]) -> torch.Tensor:
         return torch.nn.Buffer(tensor, persistent=bool(node["buffer"]))
     # A detached tensor of its own, as state dicts have them: it shares the memory, not the flag.
     return tensor.detach().requires_grad_(bool(node.get("grad")))
+
+
+def target(
+    stored: str, shape: tuple[int, ...], extra: int, tensor: torch.Tensor
+) -> tuple[torch.Tensor | None, NDArray[np.uint8]]:
+    """Return the memory for a part of a tensor, and what is to be copied into it then if that is not its own."""
+    name = _name(tensor.dtype)
+    fits = _STORED.get(name) == stored if not extra else _COMPLEX.get(name) == stored
+    if fits and tensor.is_contiguous() and tensor.device.type == "cpu" and not tensor.is_conj():
+        return None, _memory(tensor)
+    names = _COMPLEX if extra else _STORED
+    dtype = tensor.dtype if fits else getattr(torch, next(name for name, known in names.items() if known == stored))
+    base = torch.empty(shape[: len(shape) - extra], dtype=dtype)
+    return base, _memory(base)
 
 
 def scalar(value: Any) -> dict[str, Any] | None:

@@ -30,6 +30,9 @@ pub(crate) const SMALL: u64 = 4096;
 /// Between two looks for descriptions that are missing: at first, and at most.
 const POLL: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
+/// Longest wait for other ranks: beyond a month lie only typing errors, and the end of what a clock can count.
+const LONGEST: Duration = Duration::from_secs(31 * 86_400);
+
 /// Descriptions that are fetched at the same time.
 const IN_FLIGHT: usize = 16;
 
@@ -206,7 +209,7 @@ pub(crate) fn latest(text: &[u8]) -> Option<u64> {
 
 /// The descriptions of all ranks, in their order.
 async fn gather(base: &Base, attempt: &Attempt, world: u32, timeout: Duration) -> Result<Vec<ShardMeta>> {
-    let deadline = Instant::now() + timeout;
+    let deadline = Instant::now() + timeout.min(LONGEST);
     let (mut found, mut pause) = (vec![None; world as usize], POLL.0);
     loop {
         let missing: Vec<u32> = (0..world).filter(|rank| found[*rank as usize].is_none()).collect();

@@ -121,6 +121,12 @@ pub fn is_shard(key: &str) -> bool {
     attempt_of(key).is_some() && key.rsplit('/').next().is_some_and(shard_name)
 }
 
+/// The attempt that a directory of this name belongs to.
+#[must_use]
+pub(crate) fn attempt_named(name: &str) -> Option<Attempt> {
+    Attempt::parse(name)
+}
+
 fn meta_name(name: &str) -> bool {
     name.strip_prefix('r').and_then(|name| name.strip_suffix(".meta")).is_some_and(|rank| digits(rank, 5))
 }

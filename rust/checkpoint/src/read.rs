@@ -170,7 +170,7 @@ impl Shard {
         Err(CheckpointError::corrupt(self.input.uri(), detail))
     }
 
-    #[expect(clippy::mut_from_ref, reason = "the parts of a reading are disjoint, as its planner has seen to")]
+    #[allow(clippy::mut_from_ref, reason = "the parts of a reading are disjoint, as its planner has seen to")]
     fn memory<'a>(&self, part: &Part, targets: &'a [Target]) -> Result<&'a mut [u8]> {
         let length = (part.source.end - part.source.start) as usize;
         let range = part.at as usize..part.at as usize + length;

@@ -92,7 +92,7 @@ unsafe impl Memory for Lent {
 ///
 /// # Errors
 /// `TypeError` for anything else, and for memory that cannot be written to.
-pub fn lend_writable(object: &Bound<'_, PyAny>) -> PyResult<impl Memory + 'static> {
+pub fn lend_writable(object: &Bound<'_, PyAny>) -> PyResult<impl Memory + use<>> {
     release_returned(object.py());
     let buffer = PyBuffer::<u8>::get(object)?;
     if buffer.readonly() || !buffer.is_c_contiguous() {

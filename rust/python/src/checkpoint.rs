@@ -169,13 +169,13 @@ fn checkpoint_latest(uri: &str) -> PyResult<Operation> {
     operation(open::latest_step(&parse(uri)?), |py, step| Ok(step.into_pyobject(py)?.into_any().unbind()))
 }
 
-/// Removes steps that are not kept, and attempts that were given up; gives the steps and the number of objects.
+/// Removes steps, and attempts that were given up; gives the steps and the number of objects.
 #[pyfunction]
-fn checkpoint_gc(uri: &str, keep: Option<Vec<u64>>, grace: f64) -> PyResult<Operation> {
+fn checkpoint_gc(uri: &str, steps: Vec<u64>, grace: f64) -> PyResult<Operation> {
     let grace = Duration::try_from_secs_f64(grace)
         .map_err(|_| FormatError(format!("grace: found {grace}, expected seconds of at least 0")));
-    let keep = keep.map(|steps| steps.into_iter().collect());
-    operation(gc::collect(&parse(uri)?, keep, checked(grace, uri)?), |py, removed| {
+    let steps = steps.into_iter().collect();
+    operation(gc::collect(&parse(uri)?, steps, checked(grace, uri)?), |py, removed| {
         Ok((removed.steps, removed.objects).into_pyobject(py)?.into_any().unbind())
     })
 }
