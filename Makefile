@@ -46,6 +46,9 @@ FUZZ_FLAGS := -Cpasses=sancov-module \
 FUZZ_LIMITS := -timeout=20 -rss_limit_mb=2048 -max_len=8192 -print_final_stats=1
 SECONDS := 60
 
+# Tests wait for servers and time limits more than they compute. Each process has servers of its own.
+TEST_PROCESSES ?= $(shell getconf _NPROCESSORS_ONLN)
+
 # The logic crates only: maturin and plain cargo give pyo3 different settings, and each would undo the other's build.
 # The server is built from the same selection, as another would give its dependencies other features and build them anew.
 RUST_TESTS := --release --locked --workspace --exclude s3dlio-python
@@ -112,7 +115,7 @@ test-rust: ## Rust tests only
 
 .PHONY: test-python
 test-python: build build-testkit setup-servers ## Python tests only
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses=$(TEST_PROCESSES) --dist=worksteal
 
 .PHONY: demo
 demo: $(UV_STAMP) ## Train on a small data set from an object store (installs the runtime and torch only)

@@ -1,9 +1,9 @@
 """Object storage and data loading for ML trainers.
 
 Storage verbs (:mod:`s3dlio.storage`), data sets (:mod:`s3dlio.dataset`), loaders (:mod:`s3dlio.loader`) and their
-adapters for frameworks (:mod:`s3dlio.torch`), statistics and logs (:mod:`s3dlio.process`, :mod:`s3dlio.oplog`,
-:mod:`s3dlio.logging`). The framework classes are also importable from here and load their
-framework only then.
+adapters for frameworks (:mod:`s3dlio.torch`, :mod:`s3dlio.jax`, :mod:`s3dlio.tensorflow`, :mod:`s3dlio.dali`),
+statistics and logs (:mod:`s3dlio.process`, :mod:`s3dlio.oplog`, :mod:`s3dlio.logging`). The framework classes are also
+importable from here and load their framework only then.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from s3dlio import errors, order
+from s3dlio import errors, order, state
 from s3dlio._s3dlio import BytesView, __version__
 from s3dlio.bulk import (
     generate_data,
@@ -107,6 +107,8 @@ from s3dlio.storage import (
     exists_async,
     get,
     get_async,
+    get_into,
+    get_into_async,
     get_range,
     get_range_async,
     list,
@@ -155,6 +157,8 @@ from s3dlio.writer import (
 )
 
 if TYPE_CHECKING:
+    from s3dlio.jax import S3JaxIterable
+    from s3dlio.tensorflow import make_tf_dataset
     from s3dlio.torch import S3IterableDataset, S3MapDataset
 
 __all__ = [
@@ -190,6 +194,7 @@ __all__ = [
     "PyObjectWriter",
     "PyWriterOptions",
     "S3IterableDataset",
+    "S3JaxIterable",
     "S3MapDataset",
     "S3dlioError",
     "StateMismatchError",
@@ -239,6 +244,8 @@ __all__ = [
     "get",
     "get_async",
     "get_by_key",
+    "get_into",
+    "get_into_async",
     "get_many",
     "get_many_async",
     "get_many_stats",
@@ -261,6 +268,7 @@ __all__ = [
     "list_uris",
     "load_checkpoint",
     "load_checkpoint_with_validation",
+    "make_tf_dataset",
     "mkdir",
     "mkdir_async",
     "mp_get",
@@ -288,6 +296,7 @@ __all__ = [
     "stat_many",
     "stat_many_async",
     "stat_object",
+    "state",
     "stats",
     "stats_text",
     "upload",
@@ -298,7 +307,12 @@ __all__ = [
     "write_npz_async",
 ]
 
-_LAZY = {"S3IterableDataset": "s3dlio.torch", "S3MapDataset": "s3dlio.torch"}
+_LAZY = {
+    "S3IterableDataset": "s3dlio.torch",
+    "S3JaxIterable": "s3dlio.jax",
+    "S3MapDataset": "s3dlio.torch",
+    "make_tf_dataset": "s3dlio.tensorflow",
+}
 
 
 def __getattr__(name: str) -> Any:

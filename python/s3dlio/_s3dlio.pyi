@@ -143,8 +143,32 @@ class Objects:
     def of(uris: list[str], part_size: int, max_parts: int) -> Operation[Objects]:
         """Return an operation that takes these objects."""
     @staticmethod
+    def array_records(parts: list[tuple[str, int, int | None]]) -> Operation[Objects]:
+        """Return an operation that opens ArrayRecord files."""
+    @staticmethod
+    def tfrecords(files: list[tuple[str, bytes]], verify: bool) -> Operation[Objects]:
+        """Return an operation that opens TFRecord files with packed indexes."""
+    @staticmethod
+    def npz_members(uris: list[str], names: list[str]) -> Operation[Objects]:
+        """Return an operation that opens NPZ archives for their arrays."""
+    @staticmethod
+    def concat(parts: list[Objects], weights: list[int] | None = None) -> Objects:
+        """Put data sets behind each other, or mix them by weights."""
+    @staticmethod
+    def range(of: Objects, start: int, end: int) -> Objects:
+        """Take a range of the records."""
+    @staticmethod
+    def select(of: Objects, indices: list[int]) -> Objects:
+        """Take some records."""
+    @staticmethod
+    def repeat(of: Objects, times: int) -> Objects:
+        """Take all records several times."""
+    @staticmethod
     def unpack(packed: Buffer, part_size: int, max_parts: int) -> Objects:
         """Rebuild what pickling packed."""
+    @staticmethod
+    def unpack_records(packed: Buffer) -> Objects:
+        """Rebuild record files that pickling packed."""
     def __reduce__(self) -> tuple[Any, ...]: ...
     def __len__(self) -> int: ...
     def uri(self, index: int) -> str:
@@ -154,6 +178,12 @@ class Objects:
     @property
     def fingerprint(self) -> str:
         """A digest of names, order and known sizes."""
+    @property
+    def whole(self) -> bool:
+        """Whether the records are whole objects."""
+    @property
+    def decoder(self) -> str | None:
+        """The decoder that the records need."""
     @property
     def nbytes(self) -> int:
         """Bytes of memory that names and sizes take."""
@@ -186,6 +216,8 @@ class Loader:
         shard_world_size: int,
         worker_id: int,
         num_workers_pytorch: int,
+        shuffle_window: int = 0,
+        max_errors: int | None = None,
     ) -> Self: ...
     @property
     def batch_size(self) -> int:
@@ -223,6 +255,39 @@ class BatchIter:
         """End the iteration: reading stops, and a thread that waits for a batch gets none."""
     def stats(self) -> dict[str, int]:
         """Return the figures of this iteration."""
+
+@final
+class ShardLoader:
+    """Record files with options, read in order."""
+
+    def __new__(
+        cls,
+        uris: list[str],
+        format: str,  # noqa: A002 - what the user calls it
+        *,
+        batch_size: int,
+        drop_last: bool,
+        buffer: int,
+        seed: int,
+        verify: bool,
+        shard_rank: int,
+        shard_world_size: int,
+        worker_id: int,
+        num_workers_pytorch: int,
+    ) -> Self: ...
+    def begin(self, epoch: int) -> str:
+        """Return the state at the beginning of an epoch as JSON."""
+    def iterate(self, state: str) -> ShardIter:
+        """Go on from a state."""
+
+@final
+class ShardIter:
+    """The batches of one epoch of a reader."""
+
+    def next(self) -> list[BytesView] | None:
+        """Wait for the records of the next batch."""
+    def state(self) -> str:
+        """Return where the next batch begins as JSON."""
 
 @final
 class Writer:
@@ -348,6 +413,9 @@ def get_many(
     uris: list[str], max_in_flight: int, direct_fallback: bool | None
 ) -> Operation[list[tuple[str, BytesView]]]: ...
 def get_decompressed(uri: str, codec: str, direct_fallback: bool | None) -> Operation[BytesView]: ...
+def get_into(
+    uri: str, buffer: Buffer, offset: int = 0, length: int | None = None, direct_fallback: bool | None = None
+) -> Operation[int]: ...
 def put(
     uri: str,
     data: Buffer,
@@ -506,6 +574,23 @@ class ArrayRecordFiles:
     def get_many(self, keys: Any) -> list[bytes]: ...
     def close(self) -> None: ...
     def spans(self) -> list[tuple[str, int, int]]: ...
+
+@final
+class SalvagedRecords:
+    """The records of a damaged file that are whole."""
+
+    @staticmethod
+    def open(uri: str, kind: str | None) -> Operation[SalvagedRecords]:
+        """Return an operation that opens a file; without a kind its content and its name tell."""
+    def batch(self) -> Operation[list[bytes]]:
+        """Return an operation for the next records; an empty list at the end."""
+    def faults(self) -> list[tuple[int | None, int, int, str]]:
+        """Return place, the lost bytes, and the cause of what was wrong so far."""
+    def num_faults(self) -> int: ...
+
+def verify_file(
+    uri: str, kind: str | None
+) -> Operation[tuple[str, str, int, int, int, int, int, list[tuple[int | None, int, int, str]]]]: ...
 
 @final
 class NpzArchive:

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, overload
 
 from s3dlio import _s3dlio, aio
-from s3dlio.errors import InvalidUriError
+from s3dlio.errors import ConfigError, InvalidUriError
 from s3dlio.options import TORCH, LoaderOptions
 from s3dlio.process import load_numpy
+from s3dlio.sources import Data, open_source
 
-__all__ = ["PyDataset", "create_dataset", "discover", "log_skipped", "merge_options", "warn_unused"]
+__all__ = ["PyDataset", "create_dataset", "discover", "found_in", "log_skipped", "merge_options", "warn_unused"]
 
 _log = logging.getLogger("s3dlio")
 
@@ -49,28 +50,48 @@ def log_skipped(skipped: Iterable[tuple[int, str, str]]) -> None:
 
 
 def discover(
-    data: str | Iterable[str], pattern: str | None = None, options: LoaderOptions | None = None
+    data: Data,
+    pattern: str | None = None,
+    options: LoaderOptions | None = None,
+    *,
+    format: str = "objects",  # noqa: A002 - what the user calls it
 ) -> _s3dlio.Objects:
-    """Find the objects of a data set.
+    """Find the records of a data set.
 
     Args:
-        data: A prefix (everything below it, in ascending order), the URI of one object, a URI with a ``*``, or an
-            iterable of URIs, whose order is kept.
+        data: A prefix (everything below it, in ascending order), the URI of one object, a URI with a ``*``, an
+            iterable of URIs, whose order is kept, or an ``ArrayRecordDataSource`` or ``TFRecordDataSource``.
         pattern: A glob on the key below the prefix or on its last segment.
         options: Says how large objects are read (``reader_mode``, ``part_size``, ``max_inflight_parts``).
+        format: What a record is: ``"objects"`` (each object), ``"array_record"`` or ``"tfrecord"`` (the records of such
+            files), ``"npz"`` (the arrays of archives, one each), or ``"auto"``: by the files' names, if all of them end
+            in ``.array_record`` or all in ``.tfrecord``, and else whole objects.
 
     Raises:
         InvalidUriError: A text is no URI with a known scheme.
         NotFoundError: The prefix does not exist or nothing below it fits; the message names it.
+        ConfigError: The format is unknown, or ``"auto"`` finds files of several.
+        CorruptDataError: A record file or its index is damaged.
         PermissionDeniedError, StoreTimeoutError, StoreError: The store refused, was silent, or failed.
     """
-    part_size, parts = (options or LoaderOptions()).access()
-    if isinstance(data, str):
-        return _s3dlio.Objects.below(data, pattern, part_size, parts).wait()
-    if pattern is not None:
-        message = "`pattern` selects below a prefix: with a list of URIs, select before you pass it"
+    return open_source(data, pattern, format, (options or LoaderOptions()).access())
+
+
+def found_in(
+    data: Data | PyDataset,
+    pattern: str | None,
+    format: str,  # noqa: A002 - what the user calls it
+    options: LoaderOptions,
+) -> _s3dlio.Objects:
+    """Return the records of a data set that is there, or :func:`discover` them."""
+    if not isinstance(data, PyDataset):
+        return discover(data, pattern, options, format=format)
+    if pattern is not None or format != "objects":
+        message = (
+            f"`pattern` and `format` say what to look for: found {pattern!r}, {format!r} with a data set, expected none"
+        )
         raise TypeError(message)
-    return _s3dlio.Objects.of([*data], part_size, parts).wait()
+    return data.objects
 
 
 def create_dataset(
@@ -79,19 +100,24 @@ def create_dataset(
     *,
     opts: Mapping[str, Any] | None = None,
     pattern: str | None = None,
+    format: str = "objects",  # noqa: A002 - what the user calls it
 ) -> PyDataset:
-    """Make a data set of the objects below ``uri``.
+    """Make a data set of the objects below ``uri``, or of the records of the files there; see :class:`PyDataset`.
 
     Raises:
         InvalidUriError: The URI has no known scheme.
         NotFoundError: The path does not exist, or there is nothing below it.
         ConfigError: An option is unknown or out of range.
     """
-    return PyDataset(uri, options, opts=opts, pattern=pattern)
+    return PyDataset(uri, options, opts=opts, pattern=pattern, format=format)
 
 
 class PyDataset(Sequence[Any]):
-    """A sequence of objects: ``len``, index (also negative), slice, iteration.
+    """A sequence of records: ``len``, index (also negative), slice, iteration.
+
+    A record is a whole object unless ``format`` says otherwise: ``"array_record"``, ``"tfrecord"`` (the records of such
+    files, found by their indexes), ``"npz"`` (the arrays of archives, one each) or ``"auto"`` (by the files' names). In
+    place of a URI it takes an ``ArrayRecordDataSource`` or ``TFRecordDataSource``.
 
     An item is a :class:`~s3dlio.BytesView`, or what the ``decoder`` option makes of it: a dict of arrays (``"npz"``) or
     an array (``"npy"``). Reading an item fetches its object; iterating reads ahead, in listing order or shuffled by the
@@ -101,20 +127,22 @@ class PyDataset(Sequence[Any]):
 
     def __init__(
         self,
-        uri: str | Iterable[str] | None = None,
+        uri: Data | None = None,
         options: Mapping[str, Any] | None = None,
         *,
         opts: Mapping[str, Any] | None = None,
         pattern: str | None = None,
+        format: str = "objects",  # noqa: A002 - what the user calls it
         objects: _s3dlio.Objects | None = None,
     ) -> None:
-        self.options = merge_options(options, opts, {})
-        warn_unused(self.options, TORCH, "a dataset")
+        given = merge_options(options, opts, {})
+        warn_unused(given, TORCH, "a dataset")
         if objects is None:
             if uri is None:
                 message = "a dataset needs a `uri`"
                 raise TypeError(message)
-            objects = _discover_documented(uri, pattern, self.options)
+            objects = _discover_documented(uri, pattern, given, format)
+        self.options = given.for_records(objects.decoder)
         self.objects = objects
         self._epoch = 0
 
@@ -124,6 +152,45 @@ class PyDataset(Sequence[Any]):
     ) -> PyDataset:
         """Make a data set of these objects in this order."""
         return cls([*uris], options, opts=opts)
+
+    @classmethod
+    def concat(cls, datasets: Iterable[PyDataset]) -> PyDataset:
+        """Make a data set of the records of several, one behind the other, with the options of the first.
+
+        Raises:
+            ConfigError: There is none, or two need different decoders.
+        """
+        parts = [*datasets]
+        return cls(objects=_s3dlio.Objects.concat([part.objects for part in parts]), options=_first_options(parts))
+
+    @classmethod
+    def mix(cls, datasets: Iterable[PyDataset], weights: Sequence[float]) -> PyDataset:
+        """Make a mixture: at each position of an epoch a loader draws from one of the data sets, by their weights.
+
+        The draws are dealt out evenly, not at random, and each data set goes through all of its records before one
+        comes again, across epochs too. An epoch has as many samples as all data sets together. Weights that are no
+        integers are rounded to thousandths of their sum. By index it is :meth:`concat`.
+
+        Raises:
+            ConfigError: There are not as many weights as data sets, one is not above 0, or a data set is empty.
+        """
+        parts = [*datasets]
+        objects = _s3dlio.Objects.concat([part.objects for part in parts], _whole_weights(weights))
+        return cls(objects=objects, options=_first_options(parts))
+
+    def select(self, indices: Iterable[int]) -> PyDataset:
+        """Return a data set of these records, in this order; a ``range`` or slice of steps of 1 keeps its blocks."""
+        if isinstance(indices, range) and indices.step == 1 and len(indices) > 0:
+            self._position(indices[0])
+            self._position(indices[-1])
+            objects = _s3dlio.Objects.range(self.objects, indices.start, indices.stop)
+        else:
+            objects = _s3dlio.Objects.select(self.objects, [self._position(index) for index in indices])
+        return PyDataset(objects=objects, options=self.options)
+
+    def repeat(self, times: int) -> PyDataset:
+        """Return a data set of all records ``times`` times."""
+        return PyDataset(objects=_s3dlio.Objects.repeat(self.objects, times), options=self.options)
 
     def __len__(self) -> int:
         return len(self.objects)
@@ -201,9 +268,32 @@ def _shared_directory(uris: list[str]) -> int:
     return shared.rfind("/") + 1
 
 
-def _discover_documented(data: str | Iterable[str], pattern: str | None, options: LoaderOptions) -> _s3dlio.Objects:
+def _first_options(datasets: Sequence[PyDataset]) -> LoaderOptions | None:
+    return datasets[0].options if datasets else None
+
+
+# Parts that weights with fractions are rounded to.
+_PARTS = 1000
+
+
+def _whole_weights(weights: Sequence[float]) -> list[int]:
+    if any(not isinstance(weight, int | float) or not 0 < weight < float("inf") for weight in weights):  # pyright: ignore[reportUnnecessaryIsInstance]
+        message = f"option `weights`: found {weights!r}, expected numbers above 0"
+        raise ConfigError(message)
+    if all(float(weight).is_integer() for weight in weights):
+        return [int(weight) for weight in weights]
+    total = sum(weights)
+    return [max(round(_PARTS * weight / total), 1) for weight in weights]
+
+
+def _discover_documented(
+    data: Data,
+    pattern: str | None,
+    options: LoaderOptions,
+    format: str,  # noqa: A002 - what the user calls it
+) -> _s3dlio.Objects:
     try:
-        return discover(data, pattern, options)
+        return discover(data, pattern, options, format=format)
     except InvalidUriError as error:
         # Programs written for earlier generations match these words.
         message = f"Unsupported URI scheme: Unable to infer dataset type from URI: {error}"

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from os import PathLike
 from typing import Any, Protocol, TypeAlias
 
-from s3dlio import logging
+from s3dlio import integrity, logging
 from s3dlio._s3dlio import (
     Bytes,
     CorruptionStrategy,
@@ -36,6 +36,7 @@ __all__ = [
     "__version__",
     "expand_dirs",
     "set_log_level",
+    "verify",
 ]
 
 
@@ -80,3 +81,14 @@ def set_log_level(level_str: str) -> None:
         logging.init_logging(level_str)
     except ConfigError as error:
         raise OptionError(str(error)) from None
+
+
+def verify(path: str | PathLike[str]) -> integrity.VerifyReport:
+    """Check every hash of a file, and decode every chunk; see :func:`s3dlio.integrity.verify`.
+
+    :class:`RecordReader` with ``CorruptionStrategy.RECOVER`` reads what is whole of a damaged one.
+
+    Raises:
+        NotFoundError, PermissionDeniedError, StoreTimeoutError, StoreError: The store refused or failed.
+    """
+    return integrity.verify(path, "disky")

@@ -52,7 +52,7 @@ def _seconds(value: Any) -> str | None:
 
 
 def _shuffle(value: Any) -> str | None:
-    return None if value in (0, 1, "none", "global") else "True, False, 'none' or 'global'"
+    return None if value in (0, 1, "none", "global", "block") else "True, False, 'none', 'global' or 'block'"
 
 
 _U32 = (1 << 32) - 1
@@ -65,9 +65,11 @@ _FIELDS: dict[str, tuple[Any, _Check]] = {
     "last": (None, _optional(_word("drop", "pad", "wrap", "uneven"))),
     "shuffle": (False, _shuffle),
     "seed": (0, _integer(0, _U64)),
+    "shuffle_window": (0, _integer(0, 1 << 16)),
     "decoder": ("bytes", _word("bytes", "npz", "npy")),
     "collate": ("stack", _word("stack", "list")),
-    "on_error": ("raise", _word("raise", "skip")),
+    "on_error": ("raise", _word("raise", "skip", "replace")),
+    "max_errors": (None, _optional(_integer(0, _U64))),
     "memory_budget": (None, _optional(_integer(1 << 20, 1 << 46))),
     "num_workers": (0, _integer(0, 512)),
     "prefetch": (0, _integer(0, 1024)),
@@ -96,9 +98,11 @@ CORE = (
     "drop_last",
     "last",
     "seed",
+    "shuffle_window",
     "decoder",
     "collate",
     "on_error",
+    "max_errors",
     "memory_budget",
     "num_workers",
     "prefetch",
@@ -173,15 +177,18 @@ class LoaderOptions(Mapping[str, Any]):
     Reading an attribute gives the value. The object is also a mapping of the options that were set. It pickles.
 
     Options (default): ``batch_size`` (32) samples in a batch; ``drop_last`` (False); ``last`` (None) what becomes of an
-    uneven tail: ``"drop"``, ``"pad"``, ``"wrap"``, ``"uneven"``; ``shuffle`` (False); ``seed`` (0); ``decoder``
-    (``"bytes"``) also ``"npz"``, ``"npy"``; ``collate`` (``"stack"``) or ``"list"``; ``on_error`` (``"raise"``) or
-    ``"skip"``; ``memory_budget`` (None: ``S3DLIO_MEMORY_BUDGET`` or 256 MiB) bytes read ahead; ``num_workers`` (0:
-    automatic) network reads in flight; ``prefetch`` (0: as the budget allows) batches read ahead; ``timeout_seconds``
-    (None) longest wait for a batch; ``reader_mode`` (``"sequential"``) or ``"range"``: whether objects above twice
-    ``part_size`` (8 MiB) come in up to ``max_inflight_parts`` (4) parallel ranges; ``shard_rank`` (0) of
-    ``shard_world_size`` (1); ``worker_id`` (0) of ``num_workers_pytorch`` (1); ``auto_tune`` (False) chooses
-    ``num_workers`` and ``prefetch`` whatever they say; ``enable_transforms`` (True) whether a ``transform`` runs;
-    ``collate_buffer_size`` (1024) samples taken from the core at once where they are handed out one by one.
+    uneven tail: ``"drop"``, ``"pad"``, ``"wrap"``, ``"uneven"``; ``shuffle`` (False) also ``"global"``, ``"block"``,
+    and True for the one that fits the data set; ``seed`` (0); ``shuffle_window`` (0: about 32 MiB) blocks that a block
+    shuffle mixes; ``decoder`` (``"bytes"``) also ``"npz"``, ``"npy"``; ``collate`` (``"stack"``) or ``"list"``;
+    ``on_error`` (``"raise"``), ``"skip"`` or ``"replace"``; ``max_errors`` (None: no bound) bad samples of an iteration
+    beyond which the next one is raised all the same; ``memory_budget`` (None: ``S3DLIO_MEMORY_BUDGET`` or 256 MiB)
+    bytes read ahead; ``num_workers`` (0: automatic) network reads in flight; ``prefetch`` (0: as the budget allows)
+    batches read ahead; ``timeout_seconds`` (None) longest wait for a batch; ``reader_mode`` (``"sequential"``) or
+    ``"range"``: whether objects above twice ``part_size`` (8 MiB) come in up to ``max_inflight_parts`` (4) parallel
+    ranges; ``shard_rank`` (0) of ``shard_world_size`` (1); ``worker_id`` (0) of ``num_workers_pytorch`` (1);
+    ``auto_tune`` (False) chooses ``num_workers`` and ``prefetch`` whatever they say; ``enable_transforms`` (True)
+    whether a ``transform`` runs; ``collate_buffer_size`` (1024) samples taken from the core at once where they are
+    handed out one by one.
 
     For tensors: ``memory_format`` (``"auto"``) or ``"channels_last"``, ``"channels_first"`` of stacked images;
     ``non_blocking`` (False) copies to a device. For ``torch.utils.data.DataLoader``: ``pin_memory``,
@@ -332,10 +339,14 @@ class LoaderOptions(Mapping[str, Any]):
             found["generator"] = importlib.import_module("torch").Generator().manual_seed(seed)
         return found
 
+    def for_records(self, decoder: str | None) -> LoaderOptions:
+        """Return options with the ``decoder`` that the records need, unless one was chosen."""
+        return self if decoder is None or "decoder" in self._values else self._with(decoder=decoder)
+
     def core_kwargs(self, **changes: Any) -> dict[str, Any]:
         """Return the keyword arguments of the Rust loader, some of them replaced by ``changes``."""
         shuffle = self.value("shuffle")
-        words = {True: "global", False: "none"}
+        words = {True: "auto", False: "none"}
         values: dict[str, Any] = {name: self.value(name) for name in CORE}
         if self.value("auto_tune"):
             values |= {"num_workers": 0, "prefetch": 0}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from s3dlio import _s3dlio, aio
 from s3dlio.arguments import at_least
-from s3dlio.errors import ConfigError
+from s3dlio.errors import ConfigError, CorruptDataError
 
 if TYPE_CHECKING:
     import builtins
@@ -33,6 +33,8 @@ __all__ = [
     "exists_async",
     "get",
     "get_async",
+    "get_into",
+    "get_into_async",
     "get_range",
     "get_range_async",
     "list",
@@ -132,6 +134,70 @@ def get_range(uri: str, offset: int, length: int | None = None) -> BytesView:
 async def get_range_async(uri: str, offset: int, length: int | None = None) -> BytesView:
     """As :func:`get_range`."""
     return await aio.result(_get(uri, offset, length))
+
+
+def _get_into(
+    uri: str,
+    buffer: Buffer,
+    expected_len: int | None,
+    *,
+    offset: int | None,
+    length: int | None,
+    direct_fallback: bool | None,
+) -> _s3dlio.Operation[int]:
+    if expected_len is not None and (nbytes := memoryview(buffer).nbytes) < expected_len:
+        message = f"option `buffer`: found {nbytes} bytes, expected at least the expected_len={expected_len} of {uri}"
+        raise ConfigError(message)
+    start = 0 if offset is None else at_least("offset", offset, 0)
+    count = None if length is None else at_least("length", length, 0)
+    return _s3dlio.get_into(uri, buffer, start, count, direct_fallback)
+
+
+def _of_length(uri: str, read: int, expected_len: int | None) -> int:
+    if expected_len is not None and read != expected_len:
+        message = f"{uri}: found {read} bytes, expected {expected_len}"
+        raise CorruptDataError(message)
+    return read
+
+
+def get_into(
+    uri: str,
+    buffer: Buffer,
+    *,
+    offset: int | None = None,
+    length: int | None = None,
+    expected_len: int | None = None,
+    direct_fallback: bool | None = None,
+) -> int:
+    """Read an object, or ``length`` bytes of it from ``offset``, into a writable buffer; return how many bytes came.
+
+    The bytes go straight into the memory of ``buffer`` (a bytearray, an array, a tensor's array), from its beginning;
+    what lies behind them stays as it is. Nothing else may use that memory until the call has returned. Memory that is
+    used again and again is filled several times as fast as the new memory of :func:`get`.
+
+    Raises:
+        CorruptDataError: There are not ``expected_len`` bytes; those that there are have been read.
+        ConfigError: The object, or the range, is longer than the buffer; or a number is negative.
+        TypeError: ``buffer`` has no contiguous memory that can be written to.
+        NotFoundError, UnsupportedError, PermissionDeniedError, StoreTimeoutError, StoreError: As in :func:`get`. The
+            buffer may hold a part of the object then.
+    """
+    operation = _get_into(uri, buffer, expected_len, offset=offset, length=length, direct_fallback=direct_fallback)
+    return _of_length(uri, operation.wait(), expected_len)
+
+
+async def get_into_async(
+    uri: str,
+    buffer: Buffer,
+    *,
+    offset: int | None = None,
+    length: int | None = None,
+    expected_len: int | None = None,
+    direct_fallback: bool | None = None,
+) -> int:
+    """As :func:`get_into`."""
+    operation = _get_into(uri, buffer, expected_len, offset=offset, length=length, direct_fallback=direct_fallback)
+    return _of_length(uri, await aio.result(operation), expected_len)
 
 
 def put_bytes(

@@ -45,7 +45,7 @@ BANNED = {"rayon", "pyo3-log", "tokio-uring", "monoio", "compio"}
 
 FORMATS_MAY_USE = {
     *("bytes", "thiserror", "crc32c", "crc32fast", "zstd", "brotli", "snap", "highway", "flate2", "libdeflater"),
-    *("npyz", "ndarray", "zip", "prost"),
+    *("npyz", "ndarray", "zip", "prost", "image", "fast_image_resize"),
 }
 FILE_ACCESS = re.compile(r"\bstd::fs\b|\bstd::\{[^;]*\bfs\b|\bstd::(os|net|process|thread)\b")
 

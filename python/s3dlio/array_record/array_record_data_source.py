@@ -97,6 +97,10 @@ class ArrayRecordDataSource:
         for start in range(0, count, _STRIDE):
             yield from self._records.get_many(range(start, min(start + _STRIDE, count)))
 
+    def spans(self) -> list[tuple[str, int, int]]:
+        """Return (file, first record, the record behind the last) of each part, for a data set of these records."""
+        return self._records.spans()
+
     def close(self) -> None:
         """Close the files; they are opened again when they are read."""
         self._records.close()

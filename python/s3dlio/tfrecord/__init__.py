@@ -5,6 +5,7 @@ Every path may be a URI or a local path.
 
 from __future__ import annotations
 
+from s3dlio.tfrecord.damage import recover, verify
 from s3dlio.tfrecord.example import (
     FixedLenFeature,
     Ragged,
@@ -46,5 +47,7 @@ __all__ = [
     "parse_example",
     "parse_examples",
     "read_tfrecord_index",
+    "recover",
     "serialize_example",
+    "verify",
 ]

@@ -56,7 +56,7 @@ class TFRecordDataSource(Sequence[BytesView]):
         return self
 
     def __reduce__(self) -> tuple[Callable[..., Self], tuple[list[tuple[str, bytes]], bool]]:
-        return self._rebuild, ([(uri, packed) for uri, _, packed in self._native.pack()], self.verify)
+        return self._rebuild, (self.pack(), self.verify)
 
     def __len__(self) -> int:
         return len(self._native)
@@ -98,6 +98,10 @@ class TFRecordDataSource(Sequence[BytesView]):
     def uris(self) -> list[str]:
         """The files."""
         return [uri for uri, _, _ in self._native.pack()]
+
+    def pack(self) -> list[tuple[str, bytes]]:
+        """Return the files, each with its index in a form of this package, for a data set of these records."""
+        return [(uri, packed) for uri, _, packed in self._native.pack()]
 
     def _number(self, index: int) -> int:
         length = len(self)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from s3dlio.torch import framework  # noqa: F401 - comes first # pyright: ignore[reportUnusedImport]
 from s3dlio.torch.iterable import S3IterableDataset
 from s3dlio.torch.loader import Loader
 from s3dlio.torch.map import S3MapDataset
+from s3dlio.torch.stream import StreamDataset
 
-__all__ = ["Loader", "S3IterableDataset", "S3MapDataset"]
+__all__ = ["Loader", "S3IterableDataset", "S3MapDataset", "StreamDataset"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Self
@@ -11,10 +12,11 @@ from typing import Any, ClassVar, Self
 from torch.utils.data import IterableDataset
 
 from s3dlio import _s3dlio
-from s3dlio.dataset import PyDataset, discover, merge_options, warn_unused
+from s3dlio.dataset import PyDataset, found_in, merge_options, warn_unused
 from s3dlio.errors import ConfigError, StateMismatchError
 from s3dlio.options import DATALOADER
 from s3dlio.sharding import rank_and_world
+from s3dlio.sources import Data
 from s3dlio.torch.convert import Converter, check_return_type
 from s3dlio.torch.epochs import EpochCounter, in_worker, share_machine, worker
 from s3dlio.torch.iteration import Iteration
@@ -38,10 +40,15 @@ class S3IterableDataset(IterableDataset[Any]):
     so that each worker takes whole batches and the order stays that of one process.
 
     Args:
-        uri: A prefix, one object, a URI with a ``*``, or an iterable of URIs.
+        uri: A prefix, one object, a URI with a ``*``, an iterable of URIs, or a data set or source of this package.
         pattern: A glob on the key below the prefix or on its last segment.
+        format: What a record is: ``"objects"``, ``"array_record"``, ``"tfrecord"``, ``"npz"`` or ``"auto"``; see
+            :class:`~s3dlio.PyDataset`.
         transform: Called with each sample (before collation); what it raises comes as ``TransformError``.
-        shuffle: ``True`` or ``"global"``: a permutation of the whole epoch.
+        shuffle: ``"global"``: a permutation of the whole epoch. ``"block"``: of blocks of neighbouring records, and of
+            the records within a window of blocks, so that each block is read once. ``True``: the latter for records of
+            files, the former for whole objects.
+        shuffle_window: Blocks that are mixed; 0 means about 32 MiB of them.
         seed: Seed of the order.
         loader_opts: The options below (all but ``uri``, ``pattern`` and ``transform``) as a dict or ``LoaderOptions``.
         batch_size: Samples in a ready batch.
@@ -53,7 +60,9 @@ class S3IterableDataset(IterableDataset[Any]):
             one rank and ``"wrap"`` for several, so that all ranks give equally many batches.
         decoder: ``"bytes"``, ``"npz"`` or ``"npy"``.
         collate: ``"stack"`` (unequal shapes are an error) or ``"list"``.
-        on_error: ``"raise"``, or ``"skip"``: bad samples are left out, counted and logged, their batches shorter.
+        on_error: ``"raise"``, or ``"skip"``: bad samples are left out, counted and logged, their batches shorter, or
+            ``"replace"``: another record, always the same one, takes the place of one that cannot be read or decoded.
+        max_errors: Bad samples of an iteration beyond which the next is raised all the same; ``None``: no bound.
         enable_sharding: ``None``: split over ``DataLoader`` workers. ``True``: over ranks as well, from
             ``torch.distributed`` or ``RANK`` and ``WORLD_SIZE``. ``False``: every worker gives everything.
         num_workers: Network reads in flight; 0 means 64.
@@ -75,9 +84,10 @@ class S3IterableDataset(IterableDataset[Any]):
 
     def __init__(
         self,
-        uri: str | Iterable[str] | PyDataset,
+        uri: Data | PyDataset,
         *,
         pattern: str | None = None,
+        format: str = "objects",  # noqa: A002 - what the user calls it
         transform: Callable[[Any], Any] | None = None,
         shuffle: bool | str = _UNSET,
         seed: int = _UNSET,
@@ -90,10 +100,12 @@ class S3IterableDataset(IterableDataset[Any]):
         decoder: str = _UNSET,
         collate: str = _UNSET,
         on_error: str = _UNSET,
+        max_errors: int | None = _UNSET,
+        shuffle_window: int = _UNSET,
         enable_sharding: bool | None = None,
         num_workers: int = _UNSET,
         prefetch: int = _UNSET,
-        auto_tune: bool = False,
+        auto_tune: bool = _UNSET,
         memory_budget: int | None = _UNSET,
         timeout_seconds: float | None = _UNSET,
         reader_mode: str = _UNSET,
@@ -112,6 +124,9 @@ class S3IterableDataset(IterableDataset[Any]):
             "decoder": decoder,
             "collate": collate,
             "on_error": on_error,
+            "max_errors": max_errors,
+            "shuffle_window": shuffle_window,
+            "auto_tune": auto_tune,
             "num_workers": num_workers,
             "prefetch": prefetch,
             "memory_budget": memory_budget,
@@ -122,8 +137,6 @@ class S3IterableDataset(IterableDataset[Any]):
         }
         given: dict[str, Any] = {name: value for name, value in keywords.items() if value is not _UNSET}
         options = merge_options({"batch_size": 1, **(loader_opts or {})}, None, given)
-        if auto_tune:
-            options = merge_options(options, None, {"auto_tune": True})
         warn_unused(options, self._UNUSED, type(self).__name__)
         self._batched = options.value("batch_size") > 1 if batched is None else batched
         self._options = options if self._batched else _sample_options(options, sample_block)
@@ -133,7 +146,10 @@ class S3IterableDataset(IterableDataset[Any]):
             check_return_type(return_type), writable, suppress_nonwritable_warning, options.value("memory_format")
         )
         self.transform = transform if options.value("enable_transforms") else None
-        self._objects: _s3dlio.Objects = uri.objects if isinstance(uri, PyDataset) else discover(uri, pattern, options)
+        began = time.perf_counter_ns()
+        self._objects = found_in(uri, pattern, format, options)
+        self._list_nanos = time.perf_counter_ns() - began
+        self._options = self._options.for_records(self._objects.decoder)
         self._epochs = EpochCounter()
         # The state that StatefulDataLoader gave to this worker, and the iteration that is running in this process.
         self._own_state: str | None = None
@@ -312,8 +328,23 @@ class S3IterableDataset(IterableDataset[Any]):
         self._epochs.set(epoch)
 
     def stats(self) -> dict[str, int]:
-        """Return figures of the iteration that runs in this process: batches, samples, bytes, waits, budget."""
-        return {} if self._running is None else self._running.stats()
+        """Return figures of the iteration that runs in this process.
+
+        ``batches``, ``samples``, ``skipped`` (or replaced), ``repeated`` and ``reads`` are counts, ``bytes`` those
+        read. ``wait_nanos`` is the time that the consumer waited for batches; ``wait_budget_nanos``,
+        ``wait_request_nanos``, ``wait_bytes_nanos``, ``wait_decode_nanos`` and ``wait_assemble_nanos`` say what those
+        batches were waiting for meanwhile: memory, their first record, the others, decoding, and being put together.
+        ``list_nanos`` is what finding the records took when the data set was made. ``budget_used``, ``budget_peak``
+        and ``budget_limit`` are the bytes of samples read ahead. For retries and times of requests see
+        :func:`s3dlio.stats`.
+        """
+        if self._running is None:
+            return {}
+        return self._running.stats() | {"list_nanos": self._list_nanos}
+
+    def bottleneck(self) -> str:
+        """Return in one line what the iteration that runs in this process is waiting for most; empty without one."""
+        return "" if self._running is None else self._running.bottleneck()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self._objects)} objects, first {self._objects.uri(0)!r})"

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable
 from typing import Any, Self
@@ -15,6 +16,7 @@ from s3dlio import _s3dlio
 from s3dlio.dataset import log_skipped
 from s3dlio.errors import TransformError
 from s3dlio.torch.convert import Converter, apply_transform
+from s3dlio.waits import bottleneck
 
 __all__ = ["Iteration"]
 
@@ -38,6 +40,7 @@ class Iteration:
     ) -> None:
         self._core = core
         self._batches = core.iterate(epoch, step)
+        self._began = time.monotonic()
         self._objects = objects
         self._epoch = epoch
         self._step = step
@@ -53,6 +56,7 @@ class Iteration:
         self._ready: list[Any] = []
         self._samples: list[Any] = []
         self._refused = 0
+        self._repeated = 0
         self._asked = False
         self._done = False
 
@@ -76,12 +80,20 @@ class Iteration:
         return self._core.state(self._epoch, self._step, self._sample)
 
     def stats(self) -> dict[str, int]:
-        """Return the figures of the core; samples that the transform refused count as skipped."""
+        """Return the figures of the core; samples that the transform refused count as skipped.
+
+        ``repeated`` are those samples that fill up the end of the epoch.
+        """
         figures = self._batches.stats()
         return figures | {
+            "repeated": self._repeated,
             "samples": figures["samples"] - self._refused,
             "skipped": figures["skipped"] + self._refused,
         }
+
+    def bottleneck(self) -> str:
+        """Return in one line what the consumer waited for most."""
+        return bottleneck(self.stats(), time.monotonic() - self._began)
 
     def __iter__(self) -> Self:
         return self
@@ -92,7 +104,8 @@ class Iteration:
 
     def _next_batch(self) -> Any:
         while (ready := self._batches.next()) is not None:
-            step, indices, _, data, skipped = ready
+            step, indices, real, data, skipped = ready
+            self._repeated += len(indices) - real
             log_skipped(skipped)
             if self._transform is None:
                 batch = None if len(indices) == 0 else self._convert.batch(data)
@@ -122,9 +135,10 @@ class Iteration:
             self._take_samples()
 
     def _take_samples(self) -> None:
-        step, indices, _, data, skipped = self._ready.pop()
+        step, indices, real, data, skipped = self._ready.pop()
         log_skipped(skipped)
         count = len(indices)
+        self._repeated += count - real
         samples = [
             (int(index), sample, step, count - 1 - at)
             for at, (index, sample) in enumerate(zip(indices, data, strict=True))

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -14,6 +14,7 @@ from s3dlio.dataset import PyDataset
 from s3dlio.errors import ConfigError
 from s3dlio.options import DATALOADER, LoaderOptions
 from s3dlio.sharding import rank_and_world
+from s3dlio.sources import Data
 from s3dlio.torch.iterable import S3IterableDataset
 from s3dlio.torch.map import S3MapDataset
 
@@ -34,14 +35,14 @@ class Loader(S3IterableDataset):
     there, also on another number of ranks. It also works as ``StatefulDataLoader(loader, batch_size=None)``.
 
     Args:
-        data: A prefix, one object, a URI with a ``*``, an iterable of URIs, or a data set of this package.
+        data: A prefix, one object, a URI with a ``*``, an iterable of URIs, or a data set or source of this package.
         batch_size: Samples in a batch of this rank.
         rank, world_size: This rank's part; default from ``torch.distributed``, else ``RANK`` and ``WORLD_SIZE``.
         pin_memory: Whether batches are copied into page-locked memory (needs CUDA).
         device: Where batches are moved to, without waiting for the copy unless ``loader_opts`` says
             ``non_blocking=False``; ``None`` leaves them in main memory.
         progress: Whether a tqdm bar shows batches and MB/s.
-        pattern, transform, options: As for :class:`~s3dlio.torch.S3IterableDataset`.
+        pattern, format, transform, options: As for :class:`~s3dlio.torch.S3IterableDataset`.
 
     Raises:
         ConfigError: An option is unknown or out of range, or ``pin_memory`` is set without CUDA.
@@ -53,12 +54,13 @@ class Loader(S3IterableDataset):
 
     def __init__(
         self,
-        data: str | Iterable[str] | PyDataset | S3IterableDataset | S3MapDataset,
+        data: Data | PyDataset | S3IterableDataset | S3MapDataset,
         *,
         batch_size: int = 32,
         rank: int | None = None,
         world_size: int | None = None,
         pattern: str | None = None,
+        format: str = "objects",  # noqa: A002 - what the user calls it
         transform: Callable[[Any], Any] | None = None,
         pin_memory: bool = False,
         device: torch.device | str | None = None,
@@ -82,6 +84,7 @@ class Loader(S3IterableDataset):
         super().__init__(
             PyDataset(objects=data.objects) if isinstance(data, S3IterableDataset | S3MapDataset) else data,
             pattern=pattern,
+            format=format,
             transform=transform,
             batch_size=batch_size,
             batched=True,

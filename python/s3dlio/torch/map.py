@@ -8,8 +8,9 @@ from typing import Any, Self
 from torch.utils.data import Dataset
 
 from s3dlio import _s3dlio
-from s3dlio.dataset import PyDataset, discover
+from s3dlio.dataset import PyDataset, found_in
 from s3dlio.options import LoaderOptions
+from s3dlio.sources import Data
 from s3dlio.torch.convert import Converter, apply_transform, check_return_type
 from s3dlio.torch.epochs import share_machine
 
@@ -24,8 +25,10 @@ class S3MapDataset(Dataset[Any]):
     objects along.
 
     Args:
-        uri: A prefix, one object, a URI with a ``*``, or an iterable of URIs.
+        uri: A prefix, one object, a URI with a ``*``, an iterable of URIs, or a data set or source of this package.
         pattern: A glob on the key below the prefix or on its last segment.
+        format: What a record is: ``"objects"``, ``"array_record"``, ``"tfrecord"``, ``"npz"`` or ``"auto"``; see
+            :class:`~s3dlio.PyDataset`.
         transform: Called with each sample; what it raises comes as ``TransformError``.
         decoder: ``"bytes"``, ``"npz"`` (a dict of tensors) or ``"npy"`` (a tensor).
         return_type: For plain bytes: ``"tensor"`` (1-D uint8), ``"bytes"`` or ``"reader"``.
@@ -42,9 +45,10 @@ class S3MapDataset(Dataset[Any]):
 
     def __init__(
         self,
-        uri: str | Iterable[str],
+        uri: Data | PyDataset,
         *,
         pattern: str | None = None,
+        format: str = "objects",  # noqa: A002 - what the user calls it
         transform: Callable[[Any], Any] | None = None,
         decoder: str = "bytes",
         return_type: str = "tensor",
@@ -62,11 +66,11 @@ class S3MapDataset(Dataset[Any]):
             part_size=part_size,
             max_inflight_parts=max_inflight_parts,
         )
-        self._decoder = decoder
         self._in_flight: int = options.value("num_workers") or 64
         self._convert = Converter(check_return_type(return_type), writable, suppress_nonwritable_warning)
         self.transform = transform
-        self._objects: _s3dlio.Objects = uri.objects if isinstance(uri, PyDataset) else discover(uri, pattern, options)
+        self._objects = found_in(uri, pattern, format, options)
+        self._decoder = self._objects.decoder or decoder if decoder == "bytes" else decoder
 
     @classmethod
     def from_prefix(cls, uri: str, **options: Any) -> Self:

@@ -53,7 +53,7 @@ impl Failure {
                 StoreError::Timeout { .. } => code::TIMEOUT,
                 _ => code::FAILURE,
             },
-            Self::Record(RecordError::Config { .. }) => code::USAGE,
+            Self::Record(RecordError::Config { .. } | RecordError::Options(_)) => code::USAGE,
             Self::Record(_) | Self::Refused(_) => code::FAILURE,
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => code::CLOSED,
             Self::Output(_) => code::FAILURE,

@@ -4,6 +4,7 @@
 //! waiting is therefore done by [`session`], in slices, between which it asks whether the user has interrupted.
 
 mod arguments;
+mod bar;
 mod commands;
 mod exit;
 mod generated;

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
+use s3dlio_records::RecordError;
 use s3dlio_runtime::executor;
 use s3dlio_store::{StoreError, Uri, Work, transfer};
 use serde_json::Value;
@@ -54,6 +55,17 @@ impl<'a> Session<'a> {
             }
             meanwhile();
         }
+    }
+
+    /// Waits for work on a record file, whose error may be that of the format; `meanwhile` is called as in
+    /// [`wait_with`](Self::wait_with).
+    pub fn told<T: Send + 'static>(
+        &mut self,
+        work: Result<Work<Result<T, RecordError>>, impl Into<RecordError>>,
+        meanwhile: impl FnMut(),
+    ) -> Result<T, Failure> {
+        let work = work.map_err(|error| Failure::from(error.into()))?;
+        Ok(self.wait_with(Ok(work), meanwhile)??)
     }
 
     /// Runs an operation that removes what an interrupted command made; ends, done or not, before the user tires of it.

@@ -45,6 +45,33 @@ fn objects_are_listed_read_copied_and_removed() {
 }
 
 #[test]
+fn record_files_are_looked_into_converted_and_checked() {
+    let mut file = Vec::new();
+    ["one", "two", "three"].iter().for_each(|record| s3dlio_formats::tfrecord::append(&mut file, record.as_bytes()));
+    let uri = Uri::parse("memory://cli-records/a.tfrecord").unwrap();
+    ops::put(&uri, Bytes::from(file.clone()), Create::Overwrite).unwrap().wait().unwrap();
+    let (code, out, err) = run(&["inspect", "memory://cli-records/a.tfrecord"], false);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.contains("records        3") && out.contains("3 to 5 bytes"), "{out}");
+    let convert = ["convert", "memory://cli-records/a.tfrecord", "memory://cli-records/a.array_record"];
+    let (code, out, err) = run(&convert, false);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.starts_with("memory://cli-records/a.array_record: array_record: 3 records, 11 B in "), "{out}");
+    let (code, out, _) = run(&["--json", "verify", "-r", "memory://cli-records/"], false);
+    let reports: Vec<serde_json::Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((code, reports.len()), (0, 2));
+    assert!(reports.iter().all(|report| report["ok"] == true && report["records"] == 3));
+    file[13] ^= 1;
+    ops::put(&uri, Bytes::from(file), Create::Overwrite).unwrap().wait().unwrap();
+    let (code, out, err) = run(&["verify", "memory://cli-records/a.tfrecord"], false);
+    assert_eq!((code, err.as_str()), (s3dlio_cli::code::FAILURE, ""));
+    assert!(out.contains("1 fault; whole are 2 records, 8 bytes") && out.contains("bytes 0 to 19 are lost"), "{out}");
+    let (code, _, err) = run(&convert, false);
+    assert!(code == s3dlio_cli::code::FAILURE && err.contains("checksum"), "{err}");
+    assert_eq!(run(&["convert", "memory://cli-records/a.tfrecord", "memory://cli-records/a"], false).0, 2);
+}
+
+#[test]
 fn wrong_usage_is_told_on_standard_error() {
     for arguments in [&["nonsense"][..], &["ls"], &["ls", "no-scheme"]] {
         let (code, out, err) = run(arguments, false);

@@ -1,5 +1,7 @@
 //! The one error type of this crate.
 
+use crate::image::ImageError;
+
 /// Result of a codec.
 pub type Result<T> = std::result::Result<T, FormatError>;
 
@@ -224,6 +226,9 @@ pub enum FormatError {
     /// What is wrong with an ArrayRecord file.
     #[error(transparent)]
     ArrayRecord(#[from] crate::array_record::ArrayRecordError),
+    /// What is wrong with an image.
+    #[error(transparent)]
+    Image(#[from] ImageError),
     /// What is wrong with a TFRecord file, its index, or an example in it.
     #[error(transparent)]
     TfRecord(#[from] crate::tfrecord::TfRecordError),
@@ -255,6 +260,7 @@ impl FormatError {
             | Self::OverLimit { .. }
             | Self::NoMemory { .. } => true,
             Self::TfRecord(error) => error.is_unsupported(),
+            Self::Image(error) => matches!(error, ImageError::TooLarge { .. }),
             Self::Member { error, .. } => error.is_unsupported(),
             _ => false,
         }

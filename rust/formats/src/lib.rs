@@ -24,6 +24,7 @@ pub mod array_record;
 pub mod disky;
 pub mod error;
 pub mod generate;
+pub mod image;
 pub mod npy;
 pub mod npz;
 pub mod riegeli;

@@ -5,6 +5,7 @@ use s3dlio_runtime::budget::Permit;
 
 use crate::decode::Sample;
 use crate::error::{LoaderError, Result};
+use crate::pipeline::Timeline;
 
 /// Arrays of equal shape, one behind the other in C order.
 #[derive(Debug)]
@@ -55,6 +56,7 @@ pub struct Batch {
     /// Bytes that it held of the memory budget until it was handed over.
     pub bytes: u64,
     pub(crate) permits: Vec<Permit>,
+    pub(crate) times: Timeline,
 }
 
 /// Stacks the arrays of samples that all have the same fields.

@@ -1,6 +1,7 @@
 //! The errors of the loader.
 
 use s3dlio_formats::error::FormatError;
+use s3dlio_records::RecordError;
 use s3dlio_store::StoreError;
 use thiserror::Error;
 
@@ -40,6 +41,10 @@ pub enum LoaderError {
     #[error(transparent)]
     Store(#[from] StoreError),
 
+    /// A record of a record file could not be fetched, or its file is damaged there.
+    #[error(transparent)]
+    Record(RecordError),
+
     /// A record's content is not what the decoder expects.
     #[error("{uri}: record {index}: {detail}")]
     Decode {
@@ -66,6 +71,24 @@ pub enum LoaderError {
         expected: String,
     },
 
+    /// More records were bad than `max_errors` bears with.
+    #[error("more than {limit} bad records (option `max_errors`), the last of which: {last}")]
+    TooMany {
+        /// The bound.
+        limit: u64,
+        /// Why the last record is bad.
+        last: Box<LoaderError>,
+    },
+
+    /// No record that was tried in the place of a bad one is good.
+    #[error("none of the {tries} records that were tried in the place of a bad one is good, the last of which: {last}")]
+    NoReplacement {
+        /// How many were tried.
+        tries: u64,
+        /// Why the last of them, or the record itself, is bad.
+        last: Box<LoaderError>,
+    },
+
     /// No batch came within the configured time.
     #[error("{uri}: no batch within {seconds} s (option `timeout_seconds`), waiting for the one that begins here")]
     Timeout {
@@ -84,6 +107,15 @@ pub enum LoaderError {
     System(String),
 }
 
+impl From<RecordError> for LoaderError {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::Store(error) => Self::Store(error),
+            error => Self::Record(error),
+        }
+    }
+}
+
 impl LoaderError {
     /// An option out of range.
     pub fn config(option: &'static str, found: impl Into<String>, expected: impl Into<String>) -> Self {
@@ -100,9 +132,13 @@ impl LoaderError {
     pub(crate) fn concerns_one_record(&self) -> bool {
         match self {
             Self::Decode { .. } => true,
+            Self::Record(error) => matches!(error, RecordError::Format { .. } | RecordError::OutOfRange { .. }),
             Self::Store(error) => matches!(
                 error,
-                StoreError::NotFound { .. } | StoreError::Length { .. } | StoreError::Unsupported { .. }
+                StoreError::NotFound { .. }
+                    | StoreError::Length { .. }
+                    | StoreError::Unsupported { .. }
+                    | StoreError::Corrupt { .. }
             ),
             _ => false,
         }

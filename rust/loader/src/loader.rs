@@ -1,12 +1,13 @@
 //! A loader: a source and options, from which any epoch can be iterated from any step.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::batches::BatchPlan;
-use crate::error::Result;
+use crate::error::{LoaderError, Result};
 use crate::options::{LoaderOptions, Shuffle};
 use crate::pipeline::BatchIter;
-use crate::sampler::{Global, Sampler, Sequential};
+use crate::sampler::{Block, Global, Mixture, Sampler, Sequential};
 use crate::source::RecordSource;
 use crate::state::{Cursor, LoaderState};
 
@@ -25,6 +26,7 @@ impl Loader {
     /// [`LoaderError::Config`](crate::LoaderError::Config) naming the option that is out of range.
     pub fn new(source: Arc<dyn RecordSource>, options: LoaderOptions) -> Result<Self> {
         options.validate()?;
+        let options = settled(source.as_ref(), options)?;
         let plan = BatchPlan::new(source.len(), options.batch_size, options.last(), options.sharding)?;
         Ok(Self { source, options, plan })
     }
@@ -50,9 +52,32 @@ impl Loader {
     /// The order of an epoch.
     #[must_use]
     pub fn sampler(&self) -> Box<dyn Sampler> {
-        match self.options.shuffle {
-            Shuffle::None => Box::new(Sequential { n: self.source.len() }),
-            Shuffle::Global => Box::new(Global { n: self.source.len(), seed: self.options.seed }),
+        let n = self.source.len();
+        let Some(parts) = self.source.mixture() else { return self.sampler_of(0..n) };
+        let mut start = 0;
+        let sampler = |&(length, weight): &(u64, u64)| {
+            let range = start..start + length;
+            start = range.end;
+            (self.sampler_of(range), weight)
+        };
+        Box::new(Mixture::new(parts.iter().map(sampler).collect()))
+    }
+
+    /// The order of a range of the records, numbered from 0.
+    fn sampler_of(&self, range: Range<u64>) -> Box<dyn Sampler> {
+        let (n, seed) = (range.end - range.start, self.options.seed);
+        match (self.options.shuffle, self.source.layout()) {
+            (Shuffle::None, _) => Box::new(Sequential { n }),
+            (Shuffle::Block | Shuffle::Auto, Some(layout)) => {
+                let part = (n < layout.len()).then(|| layout.slice(&range));
+                let layout = part.as_ref().unwrap_or(layout);
+                let window = match self.options.shuffle_window {
+                    0 => layout.window(),
+                    window => window,
+                };
+                Box::new(Block::new(layout.block_ends(), window, seed))
+            }
+            _ => Box::new(Global { n, seed }),
         }
     }
 
@@ -69,7 +94,10 @@ impl Loader {
     /// The state after `step` batches of an epoch and `sample` samples of the next.
     #[must_use]
     pub fn state(&self, epoch: u64, step: u64, sample: u64) -> LoaderState {
-        let shuffle = self.options.shuffle.to_string();
+        let shuffle = match self.options.shuffle_window {
+            window if window > 0 && self.options.shuffle == Shuffle::Block => format!("block/{window}"),
+            _ => self.options.shuffle.to_string(),
+        };
         let begin = LoaderState::begin(&self.plan, &shuffle, self.options.seed, self.source.fingerprint());
         LoaderState { epoch, batch: step, sample, ..begin }
     }
@@ -81,5 +109,21 @@ impl Loader {
     /// [`LoaderError::StateMismatch`](crate::LoaderError::StateMismatch) saying what differs.
     pub fn resume(&self, json: &str) -> Result<Cursor> {
         LoaderState::from_json(json)?.resume(&self.state(0, 0, 0), &self.plan)
+    }
+}
+
+/// The options with what they leave to the source.
+fn settled(source: &dyn RecordSource, options: LoaderOptions) -> Result<LoaderOptions> {
+    let shuffle = match options.shuffle {
+        Shuffle::Auto | Shuffle::Block if source.layout().is_none() => Shuffle::Global,
+        Shuffle::Auto => Shuffle::Block,
+        chosen => chosen,
+    };
+    match source.decoder() {
+        Some(decoder) if decoder != options.decoder => {
+            let expected = format!("\"{decoder}\", which alone these records have");
+            Err(LoaderError::config("decoder", format!("\"{}\"", options.decoder), expected))
+        }
+        _ => Ok(LoaderOptions { shuffle, ..options }),
     }
 }

@@ -22,6 +22,9 @@ const MAX_READS: usize = 512;
 /// Reads in flight over the network unless told otherwise: at 20 ms a request this is 3,200 requests a second.
 const DEFAULT_READS: usize = 64;
 
+/// Most blocks of a shuffle window: 64 GiB of blocks of the usual megabyte.
+const MAX_WINDOW: u64 = 1 << 16;
+
 /// Least memory budget: one part of a large object.
 const MIN_BUDGET: u64 = 1 << 20;
 
@@ -33,6 +36,10 @@ pub enum Shuffle {
     None,
     /// A permutation of the whole epoch.
     Global,
+    /// A permutation of the blocks of the source, and of the records within a window of blocks.
+    Block,
+    /// `Block` where records lie together in files, else `Global`.
+    Auto,
 }
 
 /// What becomes of the arrays of a batch.
@@ -51,8 +58,10 @@ pub enum OnError {
     /// The iteration ends with the error.
     #[default]
     Raise,
-    /// The sample is left out, counted and reported; its batch is shorter.
+    /// The sample is left out, counted and reported; its batch is shorter. Of a batch without a good sample one is replaced.
     Skip,
+    /// Another record takes its place, always the same one; it is counted and reported.
+    Replace,
 }
 
 /// Options of a loader.
@@ -68,12 +77,16 @@ pub struct LoaderOptions {
     pub shuffle: Shuffle,
     /// Seed of the order.
     pub seed: u64,
+    /// Blocks that a `Block` shuffle mixes, 0 to 65,536; 0 leaves it to the source.
+    pub shuffle_window: u64,
     /// How records are decoded.
     pub decoder: Decoder,
     /// What becomes of arrays.
     pub collate: Collate,
     /// What becomes of bad records.
     pub on_error: OnError,
+    /// Bad records of one iteration beyond which the next is an error all the same; `None` is without a bound.
+    pub max_errors: Option<u64>,
     /// Bytes that fetched and decoded samples may take until the consumer has them; at least 1 MiB.
     pub memory_budget: u64,
     /// Batches ready or in work ahead of the consumer, 1 to 1,024; 0 leaves it to the memory budget.
@@ -94,9 +107,11 @@ impl Default for LoaderOptions {
             last: None,
             shuffle: Shuffle::None,
             seed: 0,
+            shuffle_window: 0,
             decoder: Decoder::Bytes,
             collate: Collate::Stack,
             on_error: OnError::Raise,
+            max_errors: None,
             memory_budget: settings::memory_budget(),
             prefetch: 0,
             reads: 0,
@@ -117,6 +132,7 @@ impl LoaderOptions {
         within("batch_size", self.batch_size, 1, MAX_BATCH)?;
         within("memory_budget", self.memory_budget, MIN_BUDGET, 1 << 46)?;
         within("prefetch", self.prefetch as u64, 0, MAX_PREFETCH as u64)?;
+        within("shuffle_window", self.shuffle_window, 0, MAX_WINDOW)?;
         within("num_workers", self.reads as u64, 0, MAX_READS as u64)?;
         if self.timeout.is_some_and(|timeout| timeout.is_zero()) {
             return Err(LoaderError::config("timeout_seconds", "0", "a time above 0, or none"));
@@ -180,6 +196,6 @@ macro_rules! words {
     };
 }
 
-words!(Shuffle, "shuffle", "none" => None, "global" => Global);
+words!(Shuffle, "shuffle", "none" => None, "global" => Global, "block" => Block, "auto" => Auto);
 words!(Collate, "collate", "stack" => Stack, "list" => List);
-words!(OnError, "on_error", "raise" => Raise, "skip" => Skip);
+words!(OnError, "on_error", "raise" => Raise, "skip" => Skip, "replace" => Replace);

@@ -1,6 +1,6 @@
-//! Bytes that Python lends: any contiguous buffer, without a copy.
+//! Bytes that Python lends, to read or to fill: any contiguous buffer, without a copy.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -9,6 +9,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 use s3dlio_checkpoint::memory::Memory;
+use s3dlio_store::region::Region;
 
 type Returned = (Sender<PyBuffer<u8>>, Receiver<PyBuffer<u8>>);
 
@@ -52,6 +53,26 @@ impl Drop for Lent {
 /// # Errors
 /// `TypeError` for anything without a buffer and for buffers that are not C-contiguous.
 pub fn lend(object: &Bound<'_, PyAny>) -> PyResult<Bytes> {
+    Ok(Bytes::from_owner(borrow(object)?))
+}
+
+/// The memory of a writable bytes-like object, to be filled.
+///
+/// # Errors
+/// `TypeError` as [`lend`], and for memory that can only be read.
+pub fn lend_mut(object: &Bound<'_, PyAny>) -> PyResult<Region> {
+    let lent = borrow(object)?;
+    let Some(buffer) = lent.0.as_ref().filter(|buffer| !buffer.readonly() || buffer.len_bytes() == 0) else {
+        let kind = object.get_type();
+        return Err(PyTypeError::new_err(format!("expected a writable buffer, found a read-only {kind}")));
+    };
+    let (start, length) = (buffer.buf_ptr().cast::<u8>(), buffer.len_bytes());
+    // SAFETY: the exporter keeps an initialised, writable, contiguous buffer in place until the PyBuffer is released, which
+    // the lender does. That nobody else uses the memory meanwhile is the caller's side of the contract of `get_into`.
+    Ok(unsafe { Region::new(start, length, Arc::new(lent)) })
+}
+
+fn borrow(object: &Bound<'_, PyAny>) -> PyResult<Lent> {
     release_returned(object.py());
     if object.is_instance_of::<PyString>() {
         return Err(PyTypeError::new_err("expected bytes or a buffer, found str: encode it first"));
@@ -73,7 +94,7 @@ pub fn lend(object: &Bound<'_, PyAny>) -> PyResult<Bytes> {
     } else {
         view.call_method1("cast", ("B",))?
     };
-    Ok(Bytes::from_owner(Lent(Some(PyBuffer::get(&flat)?))))
+    Ok(Lent(Some(PyBuffer::get(&flat)?)))
 }
 
 // SAFETY: the exporter keeps a contiguous, writable buffer of `len_bytes` alive and in place until the PyBuffer is

@@ -47,6 +47,7 @@ impl From<LoaderError> for Failure {
     fn from(error: LoaderError) -> Self {
         match error {
             LoaderError::Store(error) => Self::Store(error),
+            LoaderError::Record(error) => Self::Record(error),
             error => Self::Loader(error),
         }
     }
@@ -163,12 +164,19 @@ fn loader_class(error: &LoaderError) -> (&'static str, String, Option<String>, O
     let message = error.to_string();
     match error {
         LoaderError::Store(error) => (store_class(error), message, Some(error.uri().to_owned()), None),
+        LoaderError::Record(error) => {
+            (record_class(error), message, Some(error.uri().to_owned()), error.place().record)
+        }
         LoaderError::Config { .. } => ("ConfigError", message, None, None),
         LoaderError::StateMismatch { .. } | LoaderError::StateInvalid(_) => ("StateMismatchError", message, None, None),
         LoaderError::Decode { uri, index, unsupported, .. } => {
             (format_class(*unsupported), message, Some(uri.clone()), Some(*index))
         }
         LoaderError::Shape { uri, .. } => ("CorruptDataError", message, Some(uri.clone()), None),
+        LoaderError::TooMany { last, .. } | LoaderError::NoReplacement { last, .. } => {
+            let (class, _, uri, record) = loader_class(last);
+            (class, message, uri, record)
+        }
         LoaderError::Timeout { uri, .. } => ("StoreTimeoutError", message, Some(uri.clone()), None),
         LoaderError::Forked(_) => ("ForkedProcessError", message, None, None),
         LoaderError::System(_) => ("S3dlioError", message, None, None),

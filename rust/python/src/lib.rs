@@ -14,6 +14,7 @@ mod completions;
 mod disky;
 mod errors;
 mod examples;
+mod integrity;
 mod listing;
 mod loader;
 mod logging;
@@ -23,6 +24,7 @@ mod operation;
 mod oplog;
 mod paths;
 mod process;
+mod shards;
 mod tfrecord;
 mod transfer;
 mod verbs;
@@ -41,7 +43,9 @@ fn _s3dlio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<objects::Objects>()?;
     module.add_class::<transfer::Transfer>()?;
     let first = [verbs::register, bulk::register, loader::register, process::register, writer::register];
-    let then = [oplog::register, logging::register, check::register, cli::register, checkpoint::register];
+    let then = [shards::register, oplog::register, logging::register, check::register, cli::register];
     let records = [array_record::register, disky::register, examples::register, npz::register, tfrecord::register];
+    checkpoint::register(module)?;
+    integrity::register(module)?;
     first.into_iter().chain(then).chain(records).try_for_each(|register| register(module))
 }

@@ -51,7 +51,7 @@ impl Loader {
     #[new]
     #[pyo3(signature = (objects, *, batch_size, drop_last, last, shuffle, seed, decoder, collate, on_error,
                         memory_budget, prefetch, num_workers, timeout_seconds, shard_rank, shard_world_size,
-                        worker_id, num_workers_pytorch))]
+                        worker_id, num_workers_pytorch, shuffle_window = 0, max_errors = None))]
     #[allow(clippy::too_many_arguments, reason = "one keyword argument for each option")]
     fn new(
         objects: &Bound<'_, Objects>,
@@ -71,6 +71,8 @@ impl Loader {
         shard_world_size: u64,
         worker_id: u64,
         num_workers_pytorch: u64,
+        shuffle_window: u64,
+        max_errors: Option<u64>,
     ) -> PyResult<Self> {
         let defaults = LoaderOptions::default();
         let options = LoaderOptions {
@@ -79,6 +81,8 @@ impl Loader {
             last: checked(last.map(str::parse).transpose())?,
             shuffle: checked(shuffle.parse())?,
             seed,
+            shuffle_window,
+            max_errors,
             decoder: checked(decoder.parse())?,
             collate: checked(collate.parse())?,
             on_error: checked(on_error.parse())?,
@@ -126,7 +130,7 @@ impl Loader {
     /// Whether bad samples are left out.
     #[getter]
     fn skips_errors(&self) -> bool {
-        self.0.options().on_error == OnError::Skip
+        self.0.options().on_error != OnError::Raise
     }
 
     /// Begins an epoch at a step of the rank.
@@ -149,7 +153,10 @@ impl Loader {
     /// The record indices of a whole epoch in order, before sharding.
     fn order<'py>(&self, py: Python<'py>, epoch: u64) -> Bound<'py, PyArray1<u64>> {
         let sampler = self.0.sampler();
-        let order = py.detach(|| (0..sampler.len(epoch)).map(|position| sampler.index(epoch, position)).collect());
+        let order = py.detach(|| {
+            let order = sampler.order(epoch);
+            (0..sampler.len(epoch)).map(|position| order.index(position)).collect()
+        });
         PyArray1::from_vec(py, order)
     }
 }
@@ -234,6 +241,11 @@ impl BatchIter {
             ("reads", stats.reads),
             ("bytes", stats.bytes),
             ("wait_nanos", stats.wait_nanos),
+            ("wait_budget_nanos", stats.waits.budget),
+            ("wait_request_nanos", stats.waits.request),
+            ("wait_bytes_nanos", stats.waits.bytes),
+            ("wait_decode_nanos", stats.waits.decode),
+            ("wait_assemble_nanos", stats.waits.assemble),
             ("budget_used", stats.budget_used),
             ("budget_peak", stats.budget_peak),
             ("budget_limit", stats.budget_limit),

@@ -1,44 +1,77 @@
-//! `Objects`: the objects of a data set, kept compactly in Rust.
+//! `Objects`: the records of a data set, kept compactly in Rust.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
-use s3dlio_loader::LoaderError;
-use s3dlio_loader::decode::{Decoder, Sample};
-use s3dlio_loader::source::{ObjectSource, ObjectTable, RecordSource, Selection};
+use s3dlio_formats::tfrecord::index::Index;
+use s3dlio_loader::decode::Decoder;
+use s3dlio_loader::source::{
+    self, ArrayRecordSource, ConcatSource, NpzSource, ObjectSource, ObjectTable, Part, RecordSource, Selection,
+    TfRecordSource, View,
+};
+use s3dlio_records::tfrecord::IndexFrom;
+use s3dlio_store::Work;
 use s3dlio_store::ops::GetOptions;
 
 use crate::arrays;
 use crate::buffer;
 use crate::errors::Failure;
-use crate::operation::Operation;
+use crate::operation::{self, Operation};
+use crate::verbs::parse;
 
-/// The objects of a data set in order: their names and, where a listing told them, their sizes.
+/// The records of a data set in order: whole objects, with their names and known sizes, or those of record files.
 ///
 /// Immutable; pickles by value, so that every process sees the very same data set.
 #[pyclass(frozen, module = "s3dlio._s3dlio", sequence)]
 pub struct Objects {
-    source: Arc<ObjectSource>,
-    part_size: u64,
-    max_parts: usize,
+    source: Arc<dyn RecordSource>,
+    made: Made,
+}
+
+/// What to make it from in another process.
+enum Made {
+    /// Whole objects: the part size and the number of parts.
+    Table(Arc<ObjectSource>, u64, usize),
+    /// What the source packs itself.
+    Packed,
+    /// Other data sets, behind each other or mixed by weight.
+    Concat(Vec<Py<Objects>>, Option<Vec<u64>>),
+    /// A range of another.
+    Range(Py<Objects>, u64, u64),
+    /// Some of another.
+    List(Py<Objects>, Vec<u64>),
+    /// Another several times.
+    Repeat(Py<Objects>, u64),
+}
+
+fn checked<T, E: Into<Failure>>(result: Result<T, E>) -> PyResult<T> {
+    Ok(result.map_err(Into::into)?)
 }
 
 impl Objects {
     fn build(table: ObjectTable, part_size: u64, max_parts: usize) -> PyResult<Self> {
         let get = GetOptions { part_size, max_parts, ..GetOptions::default() };
-        let source = Arc::new(ObjectSource::new(table, get).map_err(Failure::from)?);
-        Ok(Self { source, part_size, max_parts })
+        let source = Arc::new(checked(ObjectSource::new(table, get))?);
+        Ok(Self { source: source.clone(), made: Made::Table(source, part_size, max_parts) })
     }
 
     fn discover(selection: Selection, part_size: u64, max_parts: usize) -> PyResult<Operation> {
-        let work = ObjectSource::discover(selection).map_err(Failure::from)?;
+        let work = checked(ObjectSource::discover(selection))?;
         Ok(Operation::new(
             work,
             move |py, table| Ok(Py::new(py, Self::build(table, part_size, max_parts)?)?.into_any()),
         ))
+    }
+
+    fn opening<S: RecordSource + 'static>(
+        work: s3dlio_loader::Result<Work<s3dlio_loader::Result<S>>>,
+    ) -> PyResult<Operation> {
+        let work = checked(work)?.map(|source| source.map_err(Failure::from));
+        Ok(Operation::fallible(work, |py, source| {
+            Ok(Py::new(py, Self { source: Arc::new(source), made: Made::Packed })?.into_any())
+        }))
     }
 
     /// The records, for a loader.
@@ -61,37 +94,115 @@ impl Objects {
         Self::discover(Selection::Uris(uris), part_size, max_parts)
     }
 
+    /// Opens ArrayRecord files: (URI, first record, the record behind the last) each; an operation that gives `Objects`.
+    #[staticmethod]
+    fn array_records(parts: Vec<(String, u64, Option<u64>)>) -> PyResult<Operation> {
+        let part = |(uri, start, end): (String, u64, Option<u64>)| Ok(Part { uri: parse(&uri)?, start, end });
+        Self::opening(ArrayRecordSource::open(parts.into_iter().map(part).collect::<PyResult<_>>()?))
+    }
+
+    /// Opens TFRecord files, each with what a `TfRecordFiles` packs as its index; an operation that gives `Objects`.
+    #[staticmethod]
+    fn tfrecords(files: Vec<(String, Vec<u8>)>, verify: bool) -> PyResult<Operation> {
+        let bad = || s3dlio_records::RecordError::config("index", "bytes", "what a TfRecordFiles has packed");
+        let file = |(uri, packed): (String, Vec<u8>)| {
+            let index = checked(Index::unpack(&packed).ok_or_else(bad))?;
+            Ok((parse(&uri)?, IndexFrom::Index(Arc::new(index))))
+        };
+        Self::opening(TfRecordSource::open(files.into_iter().map(file).collect::<PyResult<_>>()?, verify))
+    }
+
+    /// Opens NPZ archives for their arrays (all where no names are given); an operation that gives `Objects`.
+    #[staticmethod]
+    fn npz_members(uris: Vec<String>, names: Vec<String>) -> PyResult<Operation> {
+        let uris = uris.iter().map(|uri| parse(uri)).collect::<PyResult<Vec<_>>>()?;
+        Self::opening(NpzSource::open(&uris, names))
+    }
+
+    /// Several data sets behind each other or, with weights, mixed by these.
+    #[staticmethod]
+    #[pyo3(signature = (parts, weights = None))]
+    fn concat(parts: Vec<Py<Self>>, weights: Option<Vec<u64>>) -> PyResult<Self> {
+        let sources = parts.iter().map(|part| part.get().source()).collect();
+        let source = checked(match &weights {
+            None => ConcatSource::new(sources),
+            Some(weights) => ConcatSource::mix(sources, weights),
+        })?;
+        Ok(Self { source: Arc::new(source), made: Made::Concat(parts, weights) })
+    }
+
+    /// The records of a range.
+    #[staticmethod]
+    fn range(of: Py<Self>, start: u64, end: u64) -> PyResult<Self> {
+        let source = checked(View::range(of.get().source(), start..end))?;
+        Ok(Self { source: Arc::new(source), made: Made::Range(of, start, end) })
+    }
+
+    /// The records of some indices, in their order.
+    #[staticmethod]
+    fn select(of: Py<Self>, indices: Vec<u64>) -> PyResult<Self> {
+        let source = checked(View::list(of.get().source(), &indices))?;
+        Ok(Self { source: Arc::new(source), made: Made::List(of, indices) })
+    }
+
+    /// All records several times.
+    #[staticmethod]
+    fn repeat(of: Py<Self>, times: u64) -> PyResult<Self> {
+        let source = checked(View::repeat(of.get().source(), times))?;
+        Ok(Self { source: Arc::new(source), made: Made::Repeat(of, times) })
+    }
+
     /// Rebuilds what `__reduce__` packed.
     #[staticmethod]
     fn unpack(packed: &Bound<'_, PyAny>, part_size: u64, max_parts: usize) -> PyResult<Self> {
-        let table = ObjectTable::unpack(&buffer::lend(packed)?).map_err(Failure::from)?;
+        let table = checked(ObjectTable::unpack(&buffer::lend(packed)?))?;
         Self::build(table, part_size, max_parts)
     }
 
+    /// Rebuilds record files that `__reduce__` packed.
+    #[staticmethod]
+    fn unpack_records(py: Python<'_>, packed: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let work = checked(source::unpack(&buffer::lend(packed)?))?;
+        let source = checked(checked(operation::wait(py, work)?)?)?;
+        Ok(Self { source, made: Made::Packed })
+    }
+
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
-        let (py, this) = (slf.py(), slf.get());
-        let packed = PyBytes::new(py, &py.detach(|| this.source.table().pack()));
-        (slf.get_type().getattr("unpack")?, (packed, this.part_size, this.max_parts)).into_pyobject(py)
+        let (py, this, class) = (slf.py(), slf.get(), slf.get_type());
+        match &this.made {
+            Made::Table(source, part_size, max_parts) => {
+                let packed = PyBytes::new(py, &py.detach(|| source.table().pack()));
+                (class.getattr("unpack")?, (packed, part_size, max_parts)).into_pyobject(py)
+            }
+            Made::Packed => {
+                let packed = PyBytes::new(py, &py.detach(|| this.source.pack()).unwrap_or_default());
+                (class.getattr("unpack_records")?, (packed,)).into_pyobject(py)
+            }
+            Made::Concat(parts, weights) => (class.getattr("concat")?, (parts, weights)).into_pyobject(py),
+            Made::Range(of, start, end) => (class.getattr("range")?, (of, start, end)).into_pyobject(py),
+            Made::List(of, indices) => (class.getattr("select")?, (of, indices)).into_pyobject(py),
+            Made::Repeat(of, times) => (class.getattr("repeat")?, (of, times)).into_pyobject(py),
+        }
     }
 
-    fn __len__(&self) -> usize {
-        self.source.table().len()
+    fn __len__(&self) -> PyResult<usize> {
+        Ok(usize::try_from(self.source.len())?)
     }
 
-    /// The URI of an object.
-    fn uri(&self, index: usize) -> PyResult<String> {
-        if index >= self.source.table().len() {
+    /// The URI of a record: that of its object, or of its file with its place there.
+    fn uri(&self, index: u64) -> PyResult<String> {
+        if index >= self.source.len() {
             return Err(PyIndexError::new_err(format!(
                 "index {index} is out of range: the data set has {} objects",
-                self.source.table().len()
+                self.source.len()
             )));
         }
-        Ok(self.source.name(index as u64))
+        Ok(self.source.name(index))
     }
 
-    /// Bytes of an object; `None` where they are not known.
-    fn size(&self, index: usize) -> Option<u64> {
-        self.source.table().size(index)
+    /// Bytes of a record; `None` where they are not known.
+    fn size(&self, index: u64) -> Option<u64> {
+        if index < self.source.len() { self.source.bytes(index) } else { None }
     }
 
     /// A digest of names, order and known sizes.
@@ -100,33 +211,35 @@ impl Objects {
         self.source.fingerprint()
     }
 
-    /// Bytes of memory that the names and sizes take.
+    /// Whether the records are whole objects.
+    #[getter]
+    fn whole(&self) -> bool {
+        self.source.layout().is_none()
+    }
+
+    /// The decoder that the records need; `None` where any will do.
+    #[getter]
+    fn decoder(&self) -> Option<String> {
+        self.source.decoder().map(|decoder| decoder.to_string())
+    }
+
+    /// Bytes of memory that the names and sizes of whole objects take; 0 for other data sets.
     #[getter]
     fn nbytes(&self) -> usize {
-        self.source.table().memory()
+        match &self.made {
+            Made::Table(source, ..) => source.table().memory(),
+            _ => 0,
+        }
     }
 
     /// Reads and decodes records at these indices; an operation that gives a list of samples in their order.
     fn read(&self, indices: Vec<u64>, max_in_flight: usize, decoder: &str) -> PyResult<Operation> {
-        let decoder: Decoder = decoder.parse().map_err(Failure::from)?;
-        let work = self.source.read(&indices, max_in_flight).map_err(Failure::from)?;
-        let source = Arc::clone(&self.source);
-        let decoded = work.map(move |records| decode(&source, decoder, &indices, records));
-        Ok(Operation::fallible(decoded, |py, samples| {
+        let decoder: Decoder = checked(decoder.parse())?;
+        let work = checked(source::read(&self.source, indices, max_in_flight, decoder))?;
+        let samples = work.map(|samples| samples.map_err(Failure::from));
+        Ok(Operation::fallible(samples, |py, samples| {
             let samples = samples.into_iter().map(|sample| arrays::from_sample(py, sample));
             Ok(PyList::new(py, samples.collect::<PyResult<Vec<_>>>()?)?.into_any().unbind())
         }))
     }
-}
-
-fn decode(
-    source: &ObjectSource,
-    decoder: Decoder,
-    indices: &[u64],
-    records: Vec<Bytes>,
-) -> Result<Vec<Sample>, Failure> {
-    let one = |(&index, record): (&u64, Bytes)| {
-        decoder.decode(record).map_err(|error| LoaderError::decode(source.name(index), index, &error).into())
-    };
-    indices.iter().zip(records).map(one).collect()
 }

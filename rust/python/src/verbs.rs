@@ -49,6 +49,23 @@ fn get(uri: &str, offset: u64, length: Option<u64>, direct_fallback: Option<bool
     Ok(Operation::new(begun(settings::with_direct_fallback(direct_fallback, || ops::get(&uri, options)))?, view))
 }
 
+/// An object or a range of it, into the memory of a writable buffer; the number of bytes.
+#[pyfunction]
+#[pyo3(signature = (uri, buffer, offset = 0, length = None, direct_fallback = None))]
+fn get_into(
+    uri: &str,
+    buffer: &Bound<'_, PyAny>,
+    offset: u64,
+    length: Option<u64>,
+    direct_fallback: Option<bool>,
+) -> PyResult<Operation> {
+    let options = GetOptions { offset, length, ..GetOptions::default() };
+    let (uri, memory) = (parse(uri)?, buffer::lend_mut(buffer)?);
+    let begin = || ops::get_into(&uri, options, memory);
+    let work = begun(settings::with_direct_fallback(direct_fallback, begin))?;
+    Ok(Operation::new(work, |py, read| Ok(read.into_pyobject(py)?.into_any().unbind())))
+}
+
 /// A whole object, decoded by a codec of this name, as a `BytesView`.
 #[pyfunction]
 fn get_decompressed(uri: &str, codec: &str, direct_fallback: Option<bool>) -> PyResult<Operation> {
@@ -149,6 +166,7 @@ fn split_uri(uri: &str) -> PyResult<(String, String)> {
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(get, module)?)?;
     module.add_function(wrap_pyfunction!(get_decompressed, module)?)?;
+    module.add_function(wrap_pyfunction!(get_into, module)?)?;
     module.add_function(wrap_pyfunction!(split_uri, module)?)?;
     module.add_function(wrap_pyfunction!(create_bucket, module)?)?;
     module.add_function(wrap_pyfunction!(delete_bucket, module)?)?;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use s3dlio_store::Result;
 
 use crate::input::Input;
-use crate::task::Task;
+use crate::jobs::{self, Job};
 
 /// Reads windows of an object of a network store ahead of their use; what is held is at most `depth` windows and the one
 /// in the caller's hands. Dropping it gives up the requests that are under way.
@@ -16,7 +16,7 @@ use crate::task::Task;
 pub struct Ahead {
     input: Input,
     /// Windows under way: where each begins and ends.
-    queue: VecDeque<(u64, u64, Task<Bytes>)>,
+    queue: VecDeque<(u64, u64, Job<Bytes>)>,
     /// Where the next request begins.
     next: u64,
     window: u64,
@@ -62,11 +62,11 @@ impl Ahead {
             let (start, end) = (self.next, self.input.size().min(self.next.saturating_add(self.window)));
             let input = self.input.clone();
             let range = start..self.input.size().min(end.saturating_add(self.overlap));
-            self.queue.push_back((start, end, Task::spawn(async move { input.fetch(range).await })?));
+            self.queue.push_back((start, end, jobs::fetch(async move { input.fetch(range).await })));
             self.next = end;
         }
         match self.queue.pop_front() {
-            Some((start, _, task)) => Ok(Some((start, task.result().await?))),
+            Some((start, _, task)) => Ok(Some((start, task.wait().await?))),
             None => Ok(None),
         }
     }

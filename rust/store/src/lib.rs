@@ -16,6 +16,7 @@ pub mod observe;
 pub mod oplog;
 pub mod ops;
 pub mod pattern;
+pub mod region;
 pub mod registry;
 mod sending;
 pub mod settings;

@@ -55,7 +55,7 @@ def rank_batches(order: Sequence[int], batch: int, rank: int, world: int, last: 
 
 
 def run_program(
-    *command: str, env: Mapping[str, str] | None = None, timeout: float = 50
+    *command: str, env: Mapping[str, str] | None = None, timeout: float = 110
 ) -> subprocess.CompletedProcess[str]:
     """Run ``python COMMAND`` from the root of the repository and fail with all it said if it fails."""
     done = subprocess.run(

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use clap::Args;
-use indicatif::{BinaryBytes, ProgressBar, ProgressStyle};
+use indicatif::{BinaryBytes, ProgressBar};
 use s3dlio_store::pattern::Pattern;
 use s3dlio_store::transfer::{self, Depth, Existing, Options, Progress, Source, Summary};
 use serde_json::json;
 
+use crate::bar::bar;
 use crate::exit::Failure;
 use crate::session::Session;
 
@@ -62,19 +63,12 @@ impl Cp {
         };
         let progress = Arc::new(Progress::default());
         let work = transfer::transfer(&sources, &dest, options, Arc::clone(&progress));
-        let bar = if self.no_progress { ProgressBar::hidden() } else { bar() };
+        let bar = bar(self.no_progress);
         let done = session.wait_with(work, || draw(&bar, &progress));
         bar.finish_and_clear();
         let done = done?;
         session.say(|| text(&done), || document(&done))
     }
-}
-
-fn bar() -> ProgressBar {
-    let bar = ProgressBar::new(0);
-    let template = "{wide_bar} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta} {msg}";
-    // The style of the library's own choice is good enough where this one cannot be read.
-    ProgressStyle::with_template(template).map_or(bar.clone(), |style| bar.with_style(style))
 }
 
 fn draw(bar: &ProgressBar, progress: &Progress) {

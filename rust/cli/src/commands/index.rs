@@ -2,10 +2,9 @@
 
 use clap::Args;
 use s3dlio_formats::tfrecord::index::Verify;
-use s3dlio_records::RecordError;
 use s3dlio_records::tfrecord::{Made, PrefixOptions, create_index, create_indexes};
 use s3dlio_store::pattern::Pattern;
-use s3dlio_store::{Uri, Work, transfer};
+use s3dlio_store::{Uri, transfer};
 use serde_json::json;
 
 use crate::exit::Failure;
@@ -62,7 +61,7 @@ impl Index {
             let several = files.len() > 1;
             return session.each_of(&files, |session, file| {
                 let index = place(file, output.as_ref(), several);
-                let records = told(session, create_index(file, &index, verify))?;
+                let records = session.told(create_index(file, &index, verify), || {})?;
                 say(session, &Made { file: file.clone(), index, records: Some(records) })
             });
         }
@@ -75,7 +74,7 @@ impl Index {
             verify,
         };
         session.each_of(&files, |session, prefix| {
-            let made = told(session, create_indexes(prefix, options.clone()))?;
+            let made = session.told(create_indexes(prefix, options.clone()), || {})?;
             made.iter().try_for_each(|made| say(session, made))
         })
     }
@@ -92,15 +91,6 @@ fn place(file: &Uri, output: Option<&Uri>, several: bool) -> Uri {
         }
         Some(output) => output.clone(),
     }
-}
-
-/// Waits for work whose error may be that of the format.
-fn told<T: Send + 'static>(
-    session: &mut Session<'_>,
-    work: Result<Work<Result<T, RecordError>>, impl Into<RecordError>>,
-) -> Result<T, Failure> {
-    let work = work.map_err(|error| Failure::from(error.into()))?;
-    Ok(session.wait(Ok(work))??)
 }
 
 fn say(session: &mut Session<'_>, made: &Made) -> Result<(), Failure> {

@@ -3,13 +3,16 @@
 mod bench;
 mod cat;
 mod check;
+mod convert;
 mod cp;
 mod index;
+mod inspect;
 mod ls;
 mod oplog;
 mod put;
 mod rm;
 mod stat;
+mod verify;
 
 use clap::Subcommand;
 
@@ -33,6 +36,12 @@ pub enum Command {
     Put(put::Put),
     /// Write the indexes of TFRecord files
     Index(index::Index),
+    /// Tell what is in record files and archives
+    Inspect(inspect::Inspect),
+    /// Check every hash of record files and archives
+    Verify(verify::Verify),
+    /// Convert between formats of records, or of arrays
+    Convert(convert::Convert),
     /// Tell why a store can or cannot be used
     Check(check::Check),
     /// Summarise a log of operations
@@ -51,6 +60,9 @@ impl Command {
             Self::Rm(command) => command.run(session),
             Self::Put(command) => command.run(session),
             Self::Index(command) => command.run(session),
+            Self::Inspect(command) => command.run(session),
+            Self::Verify(command) => command.run(session),
+            Self::Convert(command) => command.run(session),
             Self::Check(command) => command.run(session),
             Self::Oplog(command) => command.run(session),
             Self::Bench(command) => command.run(session),

@@ -194,6 +194,11 @@ impl Index {
         }
     }
 
+    /// Where the chunks begin, in ascending order.
+    pub(super) fn begins(&self) -> Vec<u64> {
+        self.offsets.clone()
+    }
+
     /// File range that chunk `chunk` lies in.
     #[must_use]
     #[inline]

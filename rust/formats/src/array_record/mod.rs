@@ -8,7 +8,8 @@
 //!   and decodes it.
 //! - [`Writer`] turns records into the bytes of a file. Its parts serve writers with several threads: [`Grouper`]
 //!   collects groups, [`Encoder`] makes chunks of them anywhere, and [`Placer`] puts those into the file in order.
-//! - [`Scan`] finds the records of a file whose index is lost, and [`Verify`] looks at every byte that carries meaning.
+//! - [`Scan`] finds the records of a file whose index is lost, [`Salvage`] returns all that is whole of a damaged one, and
+//!   [`Verify`] looks at every byte that carries meaning.
 
 mod error;
 mod index;
@@ -16,6 +17,7 @@ mod messages;
 mod open;
 mod options;
 mod place;
+mod salvage;
 mod scan;
 mod size;
 mod verify;
@@ -26,6 +28,7 @@ pub use index::{ChunkEntry, Index};
 pub use open::{Opened, Opener};
 pub use options::{DEFAULT_GROUP_SIZE, IndexStorage, ReaderOptions, WriterOptions};
 pub use place::Placer;
+pub use salvage::{Salvage, Salvaged};
 pub use scan::{Scan, Scanned};
 pub use verify::{Checked, Summary, Verify};
 pub use writer::{Encoder, FIRST_GROUP_BYTES, Grouper, Writer};

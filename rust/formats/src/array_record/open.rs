@@ -92,7 +92,7 @@ impl Opener {
     fn chunk(&self, begin: u64, limit: u64, offset: u64, len: u64) -> Result<Result<Chunk, Need>> {
         let span = begin..begin.saturating_add(HEADER_SPAN).min(limit);
         if !self.window.has(&span) {
-            return Ok(Err(Need { offset, len: len.min(limit - offset) }));
+            return Ok(Err(self.need(offset, len.min(limit - offset))));
         }
         let header = chunk::header(begin, &self.window.slice(span), Check::All)?;
         let content = begin..header.content_end(begin)?;
@@ -100,10 +100,19 @@ impl Opener {
             return Err(ArrayRecordError::FooterOffset { offset: begin, limit });
         }
         if !self.window.has(&content) {
-            // All from here on, so that the pieces join.
-            return Ok(Err(Need { offset: begin, len: content.end - begin }));
+            return Ok(Err(self.need(begin, content.end - begin)));
         }
         Ok(Ok(chunk::read_data(begin, header, &self.window.slice(content), Check::All)?))
+    }
+}
+
+impl Opener {
+    /// What is missing of `len` bytes from `offset` on: what follows those that are there, so that the pieces join.
+    fn need(&self, offset: u64, len: u64) -> Need {
+        let (end, there) = (offset + len, self.window.end());
+        let begun = offset < there && there < end && self.window.has(&(offset..there));
+        let from = if begun { there } else { offset };
+        Need { offset: from, len: end - from }
     }
 }
 

@@ -23,6 +23,18 @@ pub enum Scanned {
     Index(Index),
 }
 
+/// What a look at the next chunk has come to.
+pub(super) enum Event {
+    Need(Need),
+    Damage(Damage),
+    /// A group of records, which has gone to the index.
+    Group {
+        begin: u64,
+        records: Records,
+    },
+    End,
+}
+
 /// Goes through a file from front to back and makes an index of the groups that are whole. It is meant for files that
 /// cannot be opened, because their writer never finished them or because their end is damaged.
 #[derive(Debug)]
@@ -32,6 +44,8 @@ pub struct Scan {
     found: Builder,
     is_damaged: bool,
     footer: Option<(u64, Option<String>)>,
+    /// Where the index begins, if the end of the file tells.
+    known_footer: Option<u64>,
     index: Option<Index>,
 }
 
@@ -40,7 +54,15 @@ impl Scan {
     #[must_use]
     pub fn new(size: u64) -> Self {
         let (walker, found) = (Walker::new(size, OnDamage::Skip), Builder::default());
-        Self { walker, size, found, is_damaged: false, footer: None, index: None }
+        Self { walker, size, found, is_damaged: false, footer: None, known_footer: None, index: None }
+    }
+
+    /// As [`new`](Self::new), of a file whose index can be read: chunks are looked for where it has them, too.
+    pub(super) fn guided(size: u64, index: &Index) -> Self {
+        let mut scan = Self::new(size);
+        scan.walker.set_landmarks(index.begins());
+        scan.known_footer = Some(index.end());
+        scan
     }
 
     /// Hands over bytes of the file that begin at `offset`, usually those asked for. No bytes mean that the file ends
@@ -52,10 +74,21 @@ impl Scan {
     /// The next step.
     pub fn next_step(&mut self) -> Scanned {
         loop {
+            match self.event() {
+                Event::Need(need) => return Scanned::Need(need),
+                Event::Damage(damage) => return Scanned::Damage(damage),
+                Event::Group { .. } => {}
+                Event::End => return Scanned::Index(self.finish()),
+            }
+        }
+    }
+
+    pub(super) fn event(&mut self) -> Event {
+        loop {
             let chunk = match self.walker.step() {
-                Ok(Step::Need(need)) => return Scanned::Need(need),
+                Ok(Step::Need(need)) => return Event::Need(need),
                 Ok(Step::Damage(damage)) => return self.damaged(damage),
-                Ok(Step::End) => return Scanned::Index(self.finish()),
+                Ok(Step::End) => return Event::End,
                 Ok(Step::Chunk(chunk)) => chunk,
                 // A walker that passes over damage has nothing to fail with.
                 Err(error) => return self.damaged(Damage { error, lost: self.walker.position()..self.size }),
@@ -63,35 +96,37 @@ impl Scan {
             let end = self.walker.position();
             match riegeli::decode_chunk(&chunk, Dialect::Riegeli) {
                 Ok(records) if records.is_empty() => {}
-                Ok(records) => self.add(&chunk, &records),
+                Ok(records) if self.add(&chunk, &records) => return Event::Group { begin: chunk.begin, records },
+                Ok(_) => {}
                 Err(error) => return self.damaged(Damage { error, lost: chunk.begin..end }),
             }
         }
     }
 
-    fn damaged(&mut self, damage: Damage) -> Scanned {
+    fn damaged(&mut self, damage: Damage) -> Event {
         self.is_damaged = true;
-        Scanned::Damage(damage)
+        Event::Damage(damage)
     }
 
-    fn add(&mut self, chunk: &Chunk, records: &Records) {
-        // What follows the index is no part of the data.
-        if self.footer.is_some() {
-            return;
+    /// Adds a chunk to the index, unless it is no part of the data.
+    fn add(&mut self, chunk: &Chunk, records: &Records) -> bool {
+        if self.footer.is_some() || self.known_footer.is_some_and(|begin| chunk.begin >= begin) {
+            return false;
         }
         if chunk.header.kind == ChunkKind::Simple {
-            if self.is_footer(chunk.begin, records) {
+            if self.known_footer.is_none() && self.is_footer(chunk.begin, records) {
                 let metadata = metadata(records).and_then(|metadata| metadata.writer_options);
                 self.footer = Some((chunk.begin, metadata));
-                return;
+                return false;
             }
             if is_postscript(chunk, records) {
-                return;
+                return false;
             }
         }
         // Positions ascend and the chunk has records, so that nothing is left to be wrong.
         let pushed = self.found.push(chunk.begin, chunk.header.num_records, Some(chunk.header.decoded_size));
         self.is_damaged |= pushed.is_err();
+        pushed.is_ok()
     }
 
     /// True for records that are an index: one that counts its entries and the chunks before it right, or one of whose

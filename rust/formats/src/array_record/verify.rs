@@ -88,6 +88,7 @@ impl Verify {
             match opened {
                 Ok(Opened::Need(need)) => return Checked::Need(need),
                 Ok(Opened::Index(index)) => {
+                    self.walker.set_landmarks(index.begins());
                     self.index = Some(index);
                     self.opener = None;
                 }

@@ -71,6 +71,13 @@ impl Reader {
         self
     }
 
+    /// Looks also at what fills chunks up, which carries no meaning.
+    #[must_use]
+    pub fn thorough(mut self) -> Self {
+        self.walker = self.walker.thorough();
+        self
+    }
+
     /// Where the next chunk begins, or the damage that is being passed over.
     #[must_use]
     pub fn position(&self) -> u64 {

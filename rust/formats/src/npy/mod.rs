@@ -89,15 +89,32 @@ impl Array {
     }
 }
 
-/// Reads one NPY array, without copying its items.
-///
-/// Bytes after the last item are ignored, as `numpy.load` does.
+/// What the header of an NPY file says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    /// As [`Array::descr`].
+    pub descr: String,
+    /// As [`Array::item_size`].
+    pub item_size: usize,
+    /// As [`Array::shape`].
+    pub shape: Vec<u64>,
+    /// As [`Array::fortran_order`].
+    pub fortran_order: bool,
+    /// Where the items begin.
+    pub data_offset: usize,
+    /// Bytes of all items.
+    pub data_len: usize,
+}
+
+/// Bytes that hold any header which [`parse_header`] reads.
+pub const HEADER_SPAN: u64 = MAX_HEADER + 12;
+
+/// Reads the header of an NPY array; `input` is the beginning of the file, the items need not be there.
 ///
 /// # Errors
 ///
-/// [`FormatError::ObjectDtype`] for arrays of Python objects; any other `Npy` variant of [`FormatError`] where the bytes
-/// are not, or not all of, an NPY array.
-pub fn parse(input: &Bytes) -> Result<Array> {
+/// As [`parse`]; [`FormatError::NpyTruncated`] where the header is not all there.
+pub fn parse_header(input: &[u8]) -> Result<Layout> {
     let (text, text_offset, data_offset) = header_text(input)?;
     let header = literal::parse(&text).map_err(|error| {
         let (before, found) = text.split_at(error.position);
@@ -114,26 +131,47 @@ pub fn parse(input: &Bytes) -> Result<Array> {
     })?;
     let Header { descr, fortran_order, shape } = Header::from_literal(header)?;
     let item_size = descr::item_size(&descr)?;
-    let size = byte_size(&shape, item_size)?;
-    let available = input.len() - data_offset;
-    if size > available {
-        return Err(FormatError::NpyTruncated {
-            part: "data",
-            offset: data_offset as u64,
-            expected: size as u64,
-            found: available as u64,
-        });
+    let data_len = byte_size(&shape, item_size)?;
+    let descr = match descr {
+        Literal::Str(plain) => plain,
+        structured => structured.to_string(),
+    };
+    Ok(Layout { descr, item_size, shape, fortran_order, data_offset, data_len })
+}
+
+impl Layout {
+    /// Makes sure that a file of so many bytes holds all items.
+    ///
+    /// # Errors
+    ///
+    /// [`FormatError::NpyTruncated`].
+    pub fn check(&self, size: u64) -> Result<()> {
+        let available = size.saturating_sub(self.data_offset as u64);
+        if self.data_len as u64 > available {
+            return Err(FormatError::NpyTruncated {
+                part: "data",
+                offset: self.data_offset as u64,
+                expected: self.data_len as u64,
+                found: available,
+            });
+        }
+        Ok(())
     }
-    Ok(Array {
-        descr: match descr {
-            Literal::Str(plain) => plain,
-            structured => structured.to_string(),
-        },
-        item_size,
-        shape,
-        fortran_order,
-        data: input.slice(data_offset..data_offset + size),
-    })
+}
+
+/// Reads one NPY array, without copying its items.
+///
+/// Bytes after the last item are ignored, as `numpy.load` does.
+///
+/// # Errors
+///
+/// [`FormatError::ObjectDtype`] for arrays of Python objects; any other `Npy` variant of [`FormatError`] where the bytes
+/// are not, or not all of, an NPY array.
+pub fn parse(input: &Bytes) -> Result<Array> {
+    let layout = parse_header(input)?;
+    layout.check(input.len() as u64)?;
+    let Layout { descr, item_size, shape, fortran_order, data_offset, data_len } = layout;
+    Ok(Array { descr, item_size, shape, fortran_order, data: input.slice(data_offset..data_offset + data_len) })
 }
 
 /// The header's text, and the offsets of the text and of what follows it.

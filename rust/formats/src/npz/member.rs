@@ -15,14 +15,16 @@ const DESCRIPTOR: &[u8; 4] = b"PK\x07\x08";
 /// Bytes of a member's header without its name and its extra fields.
 pub(super) const LOCAL_LEN: u64 = 30;
 
+const DESCRIBED: &str = "the header of the member that the directory describes";
+
 /// What the name of an array ends in.
 pub(super) const SUFFIX: &str = ".npy";
 
-const STORED: u16 = 0;
-const DEFLATED: u16 = 8;
+pub(super) const STORED: u16 = 0;
+pub(super) const DEFLATED: u16 = 8;
 
 /// The two flags of encryption, and the one of a directory that is encrypted.
-const ENCRYPTED: u16 = 1 | 1 << 6 | 1 << 13;
+pub(super) const ENCRYPTED: u16 = 1 | 1 << 6 | 1 << 13;
 /// The header was written before the content was known, so checksum and sizes follow the content.
 const STREAMED: u16 = 1 << 3;
 /// The name is UTF-8.
@@ -71,6 +73,16 @@ impl Member {
     #[must_use]
     pub fn stored_len(&self) -> u64 {
         self.stored_len
+    }
+
+    /// Name of the method by which the content is compressed.
+    #[must_use]
+    pub fn method(&self) -> String {
+        match self.method {
+            STORED => "stored".to_owned(),
+            DEFLATED => "deflate".to_owned(),
+            other => method_name(other),
+        }
     }
 
     /// CRC-32 of the content.
@@ -144,10 +156,36 @@ impl Member {
             let (offset, found) = (self.extent.start, format!("{} bytes", extent.len()));
             return Err(FormatError::Archive { offset, found, expected: "all bytes of the member" });
         }
+        let start = self.header(extent)?;
+        let after = &extent[start..];
+        let behind = usize::try_from(self.stored_len).ok().and_then(|len| after.get(len..));
+        let behind = behind.ok_or_else(|| self.no_room())?;
+        self.check_end(behind)?;
+        Ok(start..extent.len() - behind.len())
+    }
+
+    pub(super) fn no_room(&self) -> FormatError {
+        let found = "headers that leave no room for the content".to_owned();
+        FormatError::Archive { offset: self.extent.start, found, expected: DESCRIBED }
+    }
+
+    /// Checks what follows the content.
+    pub(super) fn check_end(&self, behind: &[u8]) -> Result<()> {
+        if self.ends_with(behind) {
+            return Ok(());
+        }
+        let offset = self.extent.end - behind.len() as u64;
+        let found = format!("{} bytes", behind.len());
+        let expected = "the next member or the directory, and before it only what this member's flags ask for";
+        Err(FormatError::Archive { offset, found, expected })
+    }
+
+    /// Checks the member's own header, which `extent` begins with, against the directory; where the content begins.
+    pub(super) fn header(&self, extent: &[u8]) -> Result<usize> {
         let damaged = |found: &str| FormatError::Archive {
             offset: self.extent.start,
             found: found.to_owned(),
-            expected: "the header of the member that the directory describes",
+            expected: DESCRIBED,
         };
         let Some((local, after)) = Local::parse(extent) else { return Err(damaged("no such header")) };
         if local.name != self.raw_name {
@@ -160,16 +198,7 @@ impl Member {
         if !agrees && (self.flags & STREAMED == 0 || !local.is_open()) {
             return Err(damaged("another checksum or other sizes"));
         }
-        let start = extent.len() - after.len();
-        let behind = usize::try_from(self.stored_len).ok().and_then(|len| after.get(len..));
-        let behind = behind.ok_or_else(|| damaged("headers that leave no room for the content"))?;
-        if !self.ends_with(behind) {
-            let offset = self.extent.end - behind.len() as u64;
-            let found = format!("{} bytes", behind.len());
-            let expected = "the next member or the directory, and before it only what this member's flags ask for";
-            return Err(FormatError::Archive { offset, found, expected });
-        }
-        Ok(start..extent.len() - behind.len())
+        Ok(extent.len() - after.len())
     }
 
     /// Whether `behind` is what has to follow the content: nothing, or checksum and sizes in any of their four spellings.
@@ -228,7 +257,7 @@ impl<'a> Local<'a> {
     }
 }
 
-fn method_name(method: u16) -> String {
+pub(super) fn method_name(method: u16) -> String {
     let name = match method {
         1 => "shrink",
         6 => "implode",

@@ -11,6 +11,7 @@
 //! [`Npz`] reads an archive that is in memory as a whole, [`Directory`] one of which only parts are, and [`Encoder`]
 //! writes one.
 
+mod check;
 mod directory;
 mod encode;
 mod end;
@@ -21,6 +22,7 @@ mod name;
 
 use bytes::Bytes;
 
+pub use check::Check;
 pub use directory::{Directory, Progress};
 pub use encode::{Encoder, Method, deflate};
 pub use member::Member;

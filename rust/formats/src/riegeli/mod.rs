@@ -13,6 +13,7 @@ pub mod chunk;
 pub mod compression;
 mod error;
 pub mod hash;
+mod peek;
 pub mod records;
 pub mod simple;
 pub mod transpose;
@@ -22,6 +23,7 @@ pub(crate) mod window;
 pub use chunk::{Chunk, ChunkHeader, ChunkKind, EncodedChunk, HEADER_SPAN};
 pub use compression::{Codec, Compression};
 pub use error::RiegeliError;
+pub use peek::{PEEK_SPAN, Peek, peek};
 pub use records::{Group, Records, RecordsRef};
 pub use walk::{Damage, Need, OnDamage, Step, Walker};
 

@@ -66,6 +66,8 @@ pub struct Walker {
     position: u64,
     state: State,
     window: Window,
+    /// Where chunks begin according to somebody who may be wrong, in ascending order.
+    landmarks: Vec<u64>,
 }
 
 #[derive(Debug)]
@@ -94,8 +96,8 @@ impl Walker {
     #[must_use]
     pub fn from(begin: u64, size: u64, on_damage: OnDamage) -> Self {
         let state = State::Chunk(Check::All);
-        let window = Window::default();
-        Self { size, on_damage, read_ahead: READ_AHEAD, is_thorough: false, position: begin, state, window }
+        let (window, landmarks) = (Window::default(), Vec::new());
+        Self { size, on_damage, read_ahead: READ_AHEAD, is_thorough: false, position: begin, state, window, landmarks }
     }
 
     /// Asks for at least `bytes` at a time, up to the end of the file; 1 MiB unless set.
@@ -110,6 +112,13 @@ impl Walker {
     pub fn thorough(mut self) -> Self {
         self.is_thorough = true;
         self
+    }
+
+    /// Tells where chunks begin, in ascending order, as far as an index knows. A chunk header that is damaged then costs no
+    /// chunk behind it. Chunks are found without it where it is wrong.
+    pub fn set_landmarks(&mut self, mut begins: Vec<u64>) {
+        begins.retain(|&begin| block::is_legal(begin));
+        self.landmarks = begins;
     }
 
     /// Where the next chunk begins, or the one that is damaged.
@@ -198,8 +207,8 @@ impl Walker {
         loop {
             let State::Search { block, end, .. } = &self.state else { return Step::End };
             let (block, end) = (*block, *end);
-            match end {
-                // No block header speaks against what the chunk says about its end.
+            match end.or_else(|| self.landmark()) {
+                // No block header speaks against what the chunk says about its end, or an index about the next one.
                 Some(end) if block >= end => return self.give_up_until(end),
                 _ if block.saturating_add(BLOCK_HEADER) > self.size => return self.give_up_until(self.size),
                 _ => {}
@@ -227,6 +236,12 @@ impl Walker {
             return None;
         }
         [begin, next].into_iter().find(|&way| way > self.position && way <= self.size && block::is_legal(way))
+    }
+
+    /// Where the next chunk begins according to an index.
+    fn landmark(&self) -> Option<u64> {
+        let next = self.landmarks.partition_point(|&begin| begin <= self.position);
+        self.landmarks.get(next).copied()
     }
 
     /// Reports the broken chunk and what is lost with it.

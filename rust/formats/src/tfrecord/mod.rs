@@ -3,6 +3,7 @@
 //! Checksums are CRC-32C, rotated right by 15 bits and increased by a constant, as TensorFlow's record writer has them.
 //!
 //! - [`decode`] cuts bytes into records, whole files as well as streams that arrive in pieces;
+//! - [`Salvage`] returns all that is whole of a damaged file;
 //! - [`index`] finds the records by their headers alone, and reads and writes the index that DALI uses;
 //! - [`compression`] undoes the compression that a whole file may have;
 //! - [`example`] takes `tf.train.Example` messages apart into columns, and makes them.
@@ -13,8 +14,10 @@ mod error;
 pub mod example;
 pub mod index;
 mod packed;
+mod salvage;
 
 pub use error::TfRecordError;
+pub use salvage::{Salvage, Salvaged};
 
 const MASK_DELTA: u32 = 0xa282_ead8;
 

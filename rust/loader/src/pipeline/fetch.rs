@@ -15,8 +15,9 @@ use s3dlio_store::{Scheme, StoreError, Uri};
 
 use super::Shared;
 use super::slot::Pending;
-use crate::decode::Decoder;
+use crate::decode::{Decoder, Sample};
 use crate::error::LoaderError;
+use crate::source::Record;
 
 /// A group of files is read in one job of up to this many bytes (16 reads of 64 KiB, about 0.3 ms) ...
 const GROUP_BYTES: u64 = 1 << 20;
@@ -27,7 +28,8 @@ const GROUP_FILES: usize = 32;
 /// Samples in one job of the decoding pool: inflating is slow enough that small jobs spread better.
 const DECODE_JOB: usize = 4;
 
-type Read = (Pending, Result<Bytes, StoreError>);
+/// A sample and its record, or why there is none.
+type Read = (Pending, Result<Record, LoaderError>);
 
 /// Local files that will be read together.
 pub(super) struct FileGroup {
@@ -59,8 +61,9 @@ impl FileGroup {
         self.bytes = 0;
         pool::io().run(move || {
             // Dropping the samples of a stopped iteration frees their permits.
-            if files.first().is_some_and(|(pending, ..)| !pending.shared().is_cancelled()) {
-                decode(read_group(files));
+            let Some(shared) = files.first().map(|(pending, ..)| Arc::clone(pending.shared())) else { return };
+            if !shared.is_cancelled() {
+                decode(&shared, read_group(files));
             }
         });
     }
@@ -93,7 +96,8 @@ fn read_group(files: Vec<(Pending, String, Mode)>) -> Vec<Read> {
         Place::Arena(range) => arena.slice(range),
         Place::Own(bytes) => bytes,
     };
-    read.into_iter().map(|(pending, place)| (pending, place.map(bytes))).collect()
+    let record = |place: Result<Place, StoreError>| place.map(|place| Record::Bytes(bytes(place)));
+    read.into_iter().map(|(pending, place)| (pending, record(place).map_err(LoaderError::from))).collect()
 }
 
 enum Place {
@@ -134,7 +138,8 @@ pub(super) fn start_network(
         let _turn = turn;
         let cancelled = std::pin::pin!(cancel.wait_for(|&cancelled| cancelled));
         if let Either::Left((result, _)) = select(read, cancelled).await {
-            decode(vec![(pending, result)]);
+            let shared = Arc::clone(pending.shared());
+            decode(&shared, vec![(pending, result.map(Record::Bytes).map_err(LoaderError::from))]);
         }
     };
     // Without a runtime the task is dropped, and the sample's place gets its error from there.
@@ -144,29 +149,29 @@ pub(super) fn start_network(
 }
 
 /// Decodes what was read: plain bytes at once, arrays on the decoding pool.
-fn decode(read: Vec<Read>) {
-    let Some(shared) = read.first().map(|(pending, _)| Arc::clone(pending.shared())) else { return };
-    let read: Vec<Read> = read.into_iter().map(|read| account(&shared, read)).collect();
+pub(super) fn decode(shared: &Arc<Shared>, read: Vec<Read>) {
+    let read: Vec<Read> = read.into_iter().map(|read| account(shared, read)).collect();
     if shared.options.decoder == Decoder::Bytes {
-        read.into_iter().for_each(|(pending, bytes)| decode_one(&shared, pending, bytes));
+        read.into_iter().for_each(|(pending, record)| decode_one(shared, pending, record));
         return;
     }
     let mut read = read.into_iter().peekable();
     while read.peek().is_some() {
         let job: Vec<Read> = read.by_ref().take(DECODE_JOB).collect();
-        let shared = Arc::clone(&shared);
+        let shared = Arc::clone(shared);
         pool::decode().run(move || {
             if !shared.is_cancelled() {
-                job.into_iter().for_each(|(pending, bytes)| decode_one(&shared, pending, bytes));
+                job.into_iter().for_each(|(pending, record)| decode_one(&shared, pending, record));
             }
         });
     }
 }
 
-fn account(shared: &Shared, (mut pending, bytes): Read) -> Read {
+fn account(shared: &Shared, (mut pending, record): Read) -> Read {
     shared.counters.read_requests.fetch_add(1, Ordering::Relaxed);
-    if let Ok(bytes) = &bytes {
-        let length = bytes.len() as u64;
+    pending.read();
+    if let Ok(record) = &record {
+        let length = record.bytes();
         shared.counters.read_bytes.fetch_add(length, Ordering::Relaxed);
         pending.holds(shared.need(length));
         if shared.source.bytes(pending.index()).is_none() {
@@ -175,13 +180,14 @@ fn account(shared: &Shared, (mut pending, bytes): Read) -> Read {
             shared.estimate.store(length.max(known - known / 16).max(1), Ordering::Relaxed);
         }
     }
-    (pending, bytes)
+    (pending, record)
 }
 
-fn decode_one(shared: &Shared, mut pending: Pending, bytes: Result<Bytes, StoreError>) {
-    let sample = match bytes {
-        Err(error) => Err(LoaderError::from(error)),
-        Ok(bytes) => {
+fn decode_one(shared: &Shared, mut pending: Pending, record: Result<Record, LoaderError>) {
+    let sample = match record {
+        Err(error) => Err(error),
+        Ok(Record::Array(array)) => Ok(Sample::Array(array)),
+        Ok(Record::Bytes(bytes)) => {
             let length = bytes.len() as u64;
             let decoded = shared.options.decoder.decode(bytes);
             decoded

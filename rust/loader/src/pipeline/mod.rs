@@ -7,7 +7,13 @@
 
 mod fetch;
 mod plan;
+mod replace;
 mod slot;
+mod together;
+mod waits;
+
+pub(crate) use slot::Timeline;
+pub use waits::Waits;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -23,17 +29,17 @@ use crate::batches::BatchPlan;
 use crate::error::{LoaderError, Result};
 use crate::loader::Loader;
 use crate::options::LoaderOptions;
-use crate::sampler::Sampler;
+use crate::sampler::Order;
 use crate::source::{RecordReader, RecordSource};
+use waits::WaitCounters;
 
 /// What the threads of one iteration share.
 struct Shared {
     source: Arc<dyn RecordSource>,
     reader: Box<dyn RecordReader>,
-    sampler: Box<dyn Sampler>,
+    order: Box<dyn Order>,
     plan: BatchPlan,
     options: LoaderOptions,
-    epoch: u64,
     budget: ByteBudget,
     /// One unit for each network read in flight.
     reads: ByteBudget,
@@ -70,6 +76,25 @@ impl Shared {
         }
     }
 
+    /// Waits for the end of the iteration.
+    async fn cancelled(&self) {
+        let mut cancel = self.cancel.subscribe();
+        // The sender lives as long as this does.
+        cancel.wait_for(|&cancelled| cancelled).await.ok();
+    }
+
+    /// Counts a bad record.
+    ///
+    /// # Errors
+    /// Its error, where there were more than are borne with.
+    fn count_bad(&self, error: &LoaderError) -> Result<()> {
+        let before = self.counters.bad.fetch_add(1, Ordering::Relaxed);
+        match self.options.max_errors {
+            Some(limit) if before >= limit => Err(LoaderError::TooMany { limit, last: Box::new(error.clone()) }),
+            _ => Ok(()),
+        }
+    }
+
     fn stop(&self) {
         self.cancelled.store(true, Ordering::Release);
         self.cancel.send_replace(true);
@@ -83,9 +108,12 @@ struct Counters {
     batches: AtomicU64,
     samples: AtomicU64,
     skipped: AtomicU64,
+    /// Records that were bad, of batches handed over or not.
+    bad: AtomicU64,
     read_requests: AtomicU64,
     read_bytes: AtomicU64,
     wait_nanos: AtomicU64,
+    waits: WaitCounters,
 }
 
 /// Figures of one iteration.
@@ -95,7 +123,7 @@ pub struct Stats {
     pub batches: u64,
     /// Samples handed over.
     pub samples: u64,
-    /// Samples left out by `on_error="skip"`.
+    /// Samples left out by `on_error="skip"`, or replaced.
     pub skipped: u64,
     /// Records read.
     pub reads: u64,
@@ -103,6 +131,8 @@ pub struct Stats {
     pub bytes: u64,
     /// Time the consumer waited for batches, in nanoseconds.
     pub wait_nanos: u64,
+    /// The same by cause.
+    pub waits: Waits,
     /// Bytes held of the memory budget now.
     pub budget_used: u64,
     /// The most bytes held at once.
@@ -145,9 +175,8 @@ impl BatchIter {
         let shared = Arc::new(Shared {
             reader: source.reader()?,
             source,
-            sampler: loader.sampler(),
+            order: loader.sampler().order(epoch),
             plan: *loader.plan(),
-            epoch,
             budget: ByteBudget::new(options.memory_budget),
             reads: ByteBudget::new(options.reads_in_flight()),
             cancelled: AtomicBool::new(false),
@@ -226,6 +255,9 @@ impl Running {
         if let Some(began) = self.waiting_since.take() {
             let waited = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
             self.shared.counters.wait_nanos.fetch_add(waited, Ordering::Relaxed);
+            if let Ok(Next::Batch(batch)) = &received {
+                self.shared.counters.waits.add(began, &batch.times);
+            }
         }
         match received {
             Err(error) => self.fail(error),
@@ -237,7 +269,7 @@ impl Running {
     fn awaited(&self) -> String {
         let shared = &self.shared;
         let step = shared.plan.step_of(shared.consumed.load(Ordering::Acquire));
-        shared.source.name(shared.sampler.index(shared.epoch, shared.plan.position(step, 0)))
+        shared.source.name(shared.order.index(shared.plan.position(step, 0)))
     }
 
     fn fail(&mut self, error: LoaderError) -> Result<Next> {
@@ -298,6 +330,7 @@ impl Running {
             reads: value(&counters.read_requests),
             bytes: value(&counters.read_bytes),
             wait_nanos: value(&counters.wait_nanos),
+            waits: counters.waits.read(),
             budget_used: self.shared.budget.used(),
             budget_peak: self.shared.budget.peak(),
             budget_limit: self.shared.budget.limit(),

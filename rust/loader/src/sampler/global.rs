@@ -1,11 +1,8 @@
 //! The global shuffle: every epoch its own permutation of the whole data set.
 
-use super::{Permutation, Sampler};
+use super::{Order, Permutation, Sampler};
 
 /// Every epoch runs over all of `0..n` in the order of [`Permutation`]`(n, seed, epoch)`.
-///
-/// [`Sampler::index`] derives the epoch's keys at each call. Where many positions of one epoch are wanted, take
-/// [`Global::permutation`] once and ask that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Global {
     /// The number of samples of the data set.
@@ -27,7 +24,13 @@ impl Sampler for Global {
         self.n
     }
 
-    fn index(&self, epoch: u64, position: u64) -> u64 {
-        self.permutation(epoch).index(position)
+    fn order(&self, epoch: u64) -> Box<dyn Order> {
+        Box::new(self.permutation(epoch))
+    }
+}
+
+impl Order for Permutation {
+    fn index(&self, position: u64) -> u64 {
+        Self::index(self, position)
     }
 }

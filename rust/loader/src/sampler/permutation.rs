@@ -60,7 +60,7 @@ impl Permutation {
         let bits = u64::BITS - n.saturating_sub(1).leading_zeros();
         let low_bits = bits / 2;
         let rounds = if bits < NARROW_BITS { NARROW_ROUNDS } else { WIDE_ROUNDS };
-        let base = [n, seed, epoch].iter().fold(0, |h: u64, word| mix((h ^ word).wrapping_add(GOLDEN)));
+        let base = hash(&[n, seed, epoch]);
         let mut keys = [0; NARROW_ROUNDS];
         let mut counter = base;
         for key in &mut keys[..rounds] {
@@ -130,6 +130,11 @@ impl Permutation {
         }
         (high << self.low_bits) | low
     }
+}
+
+/// One number for several: the key `h` above.
+pub(crate) fn hash(words: &[u64]) -> u64 {
+    words.iter().fold(0, |h: u64, word| mix((h ^ word).wrapping_add(GOLDEN)))
 }
 
 #[inline]

@@ -1,6 +1,6 @@
 //! The order of the data set itself.
 
-use super::Sampler;
+use super::{Order, Sampler};
 
 /// Every epoch runs over `0..n` in ascending order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,7 +14,13 @@ impl Sampler for Sequential {
         self.n
     }
 
-    fn index(&self, _epoch: u64, position: u64) -> u64 {
+    fn order(&self, _epoch: u64) -> Box<dyn Order> {
+        Box::new(*self)
+    }
+}
+
+impl Order for Sequential {
+    fn index(&self, position: u64) -> u64 {
         position.checked_rem(self.n).unwrap_or(0)
     }
 }

@@ -164,6 +164,10 @@ impl RecordSource for ObjectSource {
         self.table.size(to_usize(index))
     }
 
+    fn objects(&self, indices: &[u64], in_flight: usize) -> Option<Result<Work<Vec<Bytes>>>> {
+        Some(self.read(indices, in_flight))
+    }
+
     fn reader(&self) -> s3dlio_store::Result<Box<dyn RecordReader>> {
         let backends = self.roots.iter().map(registry::open).collect::<s3dlio_store::Result<_>>()?;
         let (table, roots) = (Arc::clone(&self.table), self.roots.clone());

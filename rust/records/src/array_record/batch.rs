@@ -143,7 +143,7 @@ impl Indexed {
         while chunks.len() > 0 {
             let part: Vec<(usize, Bytes)> = chunks.by_ref().take(share).collect();
             let file = self.clone();
-            parts.push(crate::decoding::spawn(move || {
+            parts.push(crate::jobs::decode(move || {
                 part.iter().map(|(chunk, bytes)| file.decode_likely(*chunk, bytes)).collect::<Result<Vec<_>>>()
             }));
         }

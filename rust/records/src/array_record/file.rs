@@ -1,15 +1,17 @@
 //! One ArrayRecord file that is open for reading.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use s3dlio_formats::array_record::{ArrayRecordError, Index, IndexStorage, Opened, Opener, ReaderOptions};
+use s3dlio_formats::array_record::{ArrayRecordError, Index, IndexStorage, Opened, Opener, ReaderOptions, TAIL};
 use s3dlio_formats::riegeli::{Records, RiegeliError};
+use s3dlio_store::registry::{self, Backend};
 use s3dlio_store::{Uri, Work};
 
 use super::cache;
 use crate::error::{Place, RecordError, Result};
-use crate::input::{Input, after};
+use crate::input::{Input, after, work};
 
 /// Bytes in front of the last block that are read along from a local file: a small index then costs no read of its own.
 const LOCAL_PREFETCH: u64 = 64 << 10;
@@ -33,17 +35,53 @@ struct Inner {
 }
 
 impl File {
-    /// Opens a file: reads and checks its index. Of a network store this takes two requests, and a third one where the
-    /// index is larger than [`ReaderOptions::footer_prefetch_bytes`].
+    /// Opens a file: reads and checks its index. Of a network store this takes one request, and another one where the
+    /// index is larger than [`ReaderOptions::footer_prefetch_bytes`]; of one that knows no ranges from the end of an object
+    /// (Azure's) one more.
     ///
     /// # Errors
     /// At once: a URI or settings that cannot work. From the work: no such file, or one that is damaged or no ArrayRecord
     /// file.
     pub fn open(uri: &Uri, options: ReaderOptions) -> s3dlio_store::Result<Work<Result<Self>>> {
-        Ok(after(Input::open(uri)?, move |input| async move {
-            let index = read_index(&input, &options).await;
+        let backend = registry::open(uri)?;
+        if let Backend::Local(_) = backend {
+            return Ok(after(Input::open(uri)?, move |input| async move {
+                let index = read_index(&input, &options).await;
+                Ok(index.map(|index| Self::new(input, options, index)))
+            }));
+        }
+        let uri = uri.clone();
+        Ok(Work::network(async move {
+            let length = options.footer_prefetch_bytes.saturating_add(TAIL);
+            let (input, tail) = Input::open_tail(uri, backend, length).await?;
+            let index = find_index(&input, &options, tail).await;
             Ok(index.map(|index| Self::new(input, options, index)))
         }))
+    }
+
+    /// Opens the file that an input stands for, which spares the look at its metadata; on any thread.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn of(input: Input, options: ReaderOptions) -> Work<Result<Self>> {
+        work(input.is_local(), async move {
+            let index = read_index(&input, &options).await;
+            Ok(index.map(|index| Self::new(input, options, index)))
+        })
+    }
+
+    /// Bytes of the file.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.0.input.size()
+    }
+
+    /// The records of each chunk and the bytes that they take decoded (in the file, where its index does not tell); none
+    /// where the index is not in memory.
+    pub fn chunks(&self) -> impl Iterator<Item = (Range<u64>, u64)> {
+        let index = self.0.index.as_deref();
+        let chunks = (0..index.map_or(0, Index::num_chunks)).filter_map(move |chunk| index?.chunk(chunk));
+        chunks.map(|entry| (entry.records, entry.decoded_size.unwrap_or(entry.range.end - entry.range.start)))
     }
 
     fn new(input: Input, options: ReaderOptions, index: Index) -> Self {
@@ -68,6 +106,12 @@ impl File {
     #[must_use]
     pub fn writer_options(&self) -> Option<&str> {
         self.0.writer_options.as_deref()
+    }
+
+    /// Bytes of the file.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.0.input.size()
     }
 
     /// Number of records.
@@ -169,11 +213,19 @@ fn wrong(uri: &Uri, error: ArrayRecordError, record: Option<u64>) -> RecordError
     RecordError::format(uri, place, error)
 }
 
-/// Reads the end of the file, and so much more of it as the index takes.
-async fn read_index(input: &Input, options: &ReaderOptions) -> Result<Index> {
+/// Reads the end of an open file, and so much more of it as the index takes.
+pub(crate) async fn read_index(input: &Input, options: &ReaderOptions) -> Result<Index> {
+    find_index(input, options, Bytes::new()).await
+}
+
+/// As [`read_index`], of a file whose last bytes are at hand.
+async fn find_index(input: &Input, options: &ReaderOptions, tail: Bytes) -> Result<Index> {
     let failed = |error| wrong(input.uri(), error, None);
     let prefetch = if input.is_local() { LOCAL_PREFETCH } else { options.footer_prefetch_bytes };
     let mut opener = Opener::new(input.size(), prefetch).map_err(failed)?;
+    if !tail.is_empty() {
+        opener.supply(input.size() - tail.len() as u64, tail);
+    }
     loop {
         match opener.next_step().map_err(failed)? {
             Opened::Index(index) => return Ok(index),

@@ -12,6 +12,7 @@ mod reader;
 mod writer;
 
 pub use file::File;
+pub(crate) use file::read_index;
 pub use files::{Files, Part};
 pub use reader::{Next, Reader};
 pub use writer::Writer;

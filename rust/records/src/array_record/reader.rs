@@ -13,9 +13,9 @@ use tokio::sync::Mutex;
 
 use super::File;
 use super::file::Indexed;
-use crate::decoding::{self, Decoding};
 use crate::error::{RecordError, Result};
 use crate::input::work;
+use crate::jobs::{self, Job};
 
 /// Bytes of a window of a local file: large beside a system call and a hand-over between threads, small enough to stay in
 /// the processor's cache until it is decoded.
@@ -56,7 +56,7 @@ struct Ahead {
 struct Window {
     chunks: Range<usize>,
     bytes: u64,
-    read: Decoding<Chunks>,
+    read: Job<Chunks>,
 }
 
 /// Decoded chunks, and why the next one could not be.
@@ -200,17 +200,17 @@ impl Indexed {
         Planned { chunks: first..end, bytes }
     }
 
-    fn read(&self, chunks: Range<usize>, local: bool, here: bool) -> Decoding<Chunks> {
+    fn read(&self, chunks: Range<usize>, local: bool, here: bool) -> Job<Chunks> {
         let file = self.clone();
         if here && local {
-            return Decoding::done(file.read_window_now(chunks));
+            return Job::done(file.read_window_now(chunks));
         }
         if local {
-            return decoding::spawn(move || file.read_window_now(chunks));
+            return jobs::decode(move || file.read_window_now(chunks));
         }
-        decoding::fetch(async move {
+        jobs::fetch(async move {
             match file.file.input().fetch(file.window_range(&chunks)).await {
-                Ok(bytes) => decoding::spawn(move || file.decode_window(chunks, &bytes)).wait().await,
+                Ok(bytes) => jobs::decode(move || file.decode_window(chunks, &bytes)).wait().await,
                 Err(error) => Ok(Chunks::failed(error)),
             }
         })

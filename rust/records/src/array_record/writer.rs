@@ -11,8 +11,8 @@ use s3dlio_formats::riegeli::chunk::EncodedChunk;
 use s3dlio_runtime::fork;
 use s3dlio_store::{StoreError, Uri, Work};
 
-use crate::decoding::{self, Decoding};
 use crate::error::{Place, RecordError, Result};
+use crate::jobs::{self, Job};
 use crate::output::Output;
 
 /// Record bytes that one job encodes: large beside handing a job to another thread.
@@ -51,7 +51,7 @@ struct Front {
     /// Full groups that no job encodes yet.
     groups: Vec<Records>,
     bytes: usize,
-    running: VecDeque<Decoding<Encoded>>,
+    running: VecDeque<Job<Encoded>>,
     closed: bool,
 }
 
@@ -215,7 +215,7 @@ impl Writer {
             return;
         }
         let encoder = Encoder::new(&self.0.options);
-        front.running.push_back(decoding::spawn(move || groups.iter().map(|group| encoder.encode(group)).collect()));
+        front.running.push_back(jobs::decode(move || groups.iter().map(|group| encoder.encode(group)).collect()));
     }
 
     fn drain(&self, until: usize) -> Work<Result<()>> {

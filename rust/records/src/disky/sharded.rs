@@ -16,9 +16,9 @@ use super::reader::{busy, count_all, inherited};
 use super::source::Limits;
 use super::stream::{Common, Place, Stream};
 use crate::array_record::Next;
-use crate::decoding::{self, Decoding};
 use crate::error::{RecordError, Result};
 use crate::input::{Input, work};
+use crate::jobs::{self, Job};
 
 /// Files opened at the same time.
 const OPENING: usize = 64;
@@ -57,7 +57,7 @@ struct Rotation {
     turn: usize,
     rest: VecDeque<usize>,
     /// The file that comes next, already on its way.
-    upcoming: Option<(usize, Decoding<Input>)>,
+    upcoming: Option<(usize, Job<Input>)>,
     /// The first failure, which is told behind all other records.
     error: Option<RecordError>,
     /// Files that came to an end since the last record.
@@ -208,7 +208,7 @@ impl ShardedReader {
             && let Some(number) = state.rest.pop_front()
         {
             let opening = Input::open(&self.0.uris[number]);
-            state.upcoming = Some((number, decoding::fetch(async move { opening?.into_future().await })));
+            state.upcoming = Some((number, jobs::fetch(async move { opening?.into_future().await })));
         }
         Ok(())
     }

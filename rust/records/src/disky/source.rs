@@ -11,9 +11,9 @@ use s3dlio_store::StoreError;
 use tokio::sync::Semaphore;
 
 use crate::ahead::Ahead;
-use crate::decoding;
 use crate::error::{Place, RecordError};
 use crate::input::Input;
+use crate::jobs;
 
 /// Bytes of a chunk header, with the block header that may interrupt it.
 const HEADER: u64 = 64;
@@ -130,14 +130,14 @@ impl Source {
                 None => None,
             };
             if self.input.is_local() {
-                return decoding::spawn(move || {
+                return jobs::decode(move || {
                     let _permit = permit;
                     self.read_now()
                 })
                 .wait()
                 .await;
             }
-            let job = decoding::spawn(move || {
+            let job = jobs::decode(move || {
                 let _permit = permit;
                 let parsed = self.parse(&mut chunks);
                 (self, chunks, parsed)

@@ -8,9 +8,9 @@ use s3dlio_formats::riegeli::{OnDamage, Records};
 use tokio::sync::Semaphore;
 
 use super::source::{Batch, Decoded, Limits, Source, Then};
-use crate::decoding::{self, Decoding};
 use crate::error::{RecordError, Result};
 use crate::input::Input;
+use crate::jobs::{self, Job};
 
 /// A place between two records of a file: what comes next is a record of the chunk that begins at byte `chunk`, or of a
 /// later one.
@@ -72,7 +72,7 @@ pub(super) struct Stream {
     index: usize,
     /// What `ready` begins with while it is empty.
     place: Place,
-    running: Option<Decoding<Batch>>,
+    running: Option<Job<Batch>>,
     /// How it ends behind `ready`.
     last: Option<Last>,
 }
@@ -144,14 +144,14 @@ impl Stream {
         }
     }
 
-    fn run(&self, source: Box<Source>) -> Decoding<Batch> {
+    fn run(&self, source: Box<Source>) -> Job<Batch> {
         match &self.common {
-            None if self.input.is_local() => decoding::spawn(move || source.read_now()),
-            None => decoding::fetch(source.read(None)),
+            None if self.input.is_local() => jobs::decode(move || source.read_now()),
+            None => jobs::fetch(source.read(None)),
             Some(common) => {
                 let common = Arc::clone(common);
                 let permits = Arc::clone(&common.permits);
-                decoding::fetch(async move {
+                jobs::fetch(async move {
                     let batch = source.read(Some(permits)).await?;
                     common.add(&batch);
                     Ok(batch)

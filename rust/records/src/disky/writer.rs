@@ -15,8 +15,8 @@ use s3dlio_store::{StoreError, Uri, Work};
 use super::file::File;
 use super::options::{Compression, ShardOptions};
 use super::shards::Names;
-use crate::decoding::{self, Decoding};
 use crate::error::{RecordError, Result};
+use crate::jobs::{self, Job};
 
 /// Files that are finished at the same time.
 const FINISHING: usize = 16;
@@ -71,7 +71,7 @@ struct Slot {
 enum Task {
     Open(u64),
     Plain(u64, Records),
-    Encoded(u64, Decoding<std::result::Result<EncodedChunk, RiegeliError>>),
+    Encoded(u64, Job<std::result::Result<EncodedChunk, RiegeliError>>),
     Finish(u64),
 }
 
@@ -265,7 +265,7 @@ impl Writer {
         front.tasks.push_back(if self.0.here {
             Task::Plain(file, records)
         } else {
-            Task::Encoded(file, decoding::spawn(move || options.encode(&records)))
+            Task::Encoded(file, jobs::decode(move || options.encode(&records)))
         });
     }
 

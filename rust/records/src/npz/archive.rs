@@ -14,7 +14,7 @@ use s3dlio_store::{Uri, Work};
 
 use super::decode::{self, LONG, Part};
 use super::wrong;
-use crate::{Input, Result, parallel};
+use crate::{Input, Result, jobs};
 
 /// An open archive; clones share it.
 ///
@@ -47,6 +47,13 @@ impl Archive {
         })
     }
 
+    /// The archive in an open file.
+    pub(crate) async fn of(input: Input, limits: Limits) -> Result<Self> {
+        let from = input.size().saturating_sub(Directory::TAIL);
+        let tail = input.fetch(from..input.size()).await?;
+        Self::opened(Opening { input, tail, limits }).await
+    }
+
     pub(super) fn open_now(uri: Uri, mode: Mode, limits: Limits) -> Result<Self> {
         let input = Input::open_now(uri, mode)?;
         let from = input.size().saturating_sub(Directory::TAIL);
@@ -62,12 +69,15 @@ impl Archive {
 
     pub(super) async fn open_task(uri: Uri, backend: Backend, limits: Limits) -> Result<Self> {
         let (input, tail) = Input::open_tail(uri, backend, Directory::TAIL).await?;
-        let mut opening = Opening { input, tail, limits };
+        Self::opened(Opening { input, tail, limits }).await
+    }
+
+    async fn opened(mut opening: Opening) -> Result<Self> {
         loop {
             match opening.step()? {
                 Next::Opened(directory) => return Ok(opening.done(directory)),
                 Next::Needs(range) => {
-                    let before = opening.input.read(range)?.into_future().await?;
+                    let before = opening.input.fetch(range).await?;
                     opening.tail = opening.longer(&before);
                 }
             }
@@ -78,6 +88,20 @@ impl Archive {
     #[must_use]
     pub fn uri(&self) -> &Uri {
         self.0.input.uri()
+    }
+
+    /// Bytes of the archive.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.0.input.size()
+    }
+
+    /// Makes sure that this process has a client for the archive; see [`Input::connect`].
+    ///
+    /// # Errors
+    /// As [`Input::connect`].
+    pub fn connect(&self) -> s3dlio_store::Result<()> {
+        self.0.input.connect()
     }
 
     /// Its members.
@@ -103,7 +127,7 @@ impl Archive {
             Err(error) => return Ok(Work::here(move || Ok(Err(error)))),
         };
         if members.iter().map(Member::stored_len).sum::<u64>() > LONG {
-            return Ok(Work::network(parallel::on_pool(move |_| archive.read_now(&names))));
+            return Ok(Work::network(jobs::stoppable(move |_| archive.read_now(&names))));
         }
         Ok(Work::stepped(move || {
             Ok(match archive.parts_now(members) {

@@ -9,7 +9,7 @@ use s3dlio_store::{StoreError, Uri};
 use super::{Arrays, wrong};
 use crate::Result;
 use crate::error::{Place, RecordError};
-use crate::parallel::{self, Stop};
+use crate::jobs::{self, Stop};
 
 /// How many bytes' checksums take as long as inflating one.
 const CHECKED: u64 = 32;
@@ -68,7 +68,7 @@ fn now<T: Send + 'static>(
         }
         decode(&uri, part, limits)
     };
-    if many { parallel::each(parts, one) } else { parts.iter().map(one).collect() }
+    if many { jobs::each(parts, one) } else { parts.iter().map(one).collect() }
 }
 
 fn work(parts: &[Part]) -> u64 {
@@ -85,7 +85,7 @@ where
     if work(&parts) <= LONG {
         return Step::Done(now(uri, parts, limits, decode, &Stop::default()));
     }
-    Step::Later(Box::pin(parallel::on_pool(move |stop| now(uri, parts, limits, decode, stop))))
+    Step::Later(Box::pin(jobs::stoppable(move |stop| now(uri, parts, limits, decode, stop))))
 }
 
 /// As [`step`], in a task of the network runtime.
@@ -97,5 +97,5 @@ where
     if work(&parts) <= SHORT {
         return now(uri, parts, limits, decode, &Stop::default());
     }
-    parallel::on_pool(move |stop| now(uri, parts, limits, decode, stop)).await?
+    jobs::stoppable(move |stop| now(uri, parts, limits, decode, stop)).await?
 }

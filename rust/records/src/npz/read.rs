@@ -15,7 +15,7 @@ use super::archive::Archive;
 use super::{Arrays, decode, wrong};
 use crate::Result;
 use crate::error::RecordError;
-use crate::parallel::{self, Stop};
+use crate::jobs::{self, Stop};
 
 /// Reads all arrays of an archive.
 ///
@@ -91,7 +91,7 @@ pub fn read_many(
     Ok(Work::network(async move {
         let mut results: Vec<Arrays> = (0..total).map(|_| Arrays::new()).collect();
         let wanted = names.clone();
-        let reading = parallel::on_pool(move |stop| read_files(files, wanted, limits, stop.clone()));
+        let reading = jobs::stoppable(move |stop| read_files(files, wanted, limits, stop.clone()));
         let fetched = ops::each(objects, in_flight, |(at, uri, network)| {
             let names = names.clone();
             async move { Ok::<_, StoreError>(task(uri, network, names.as_deref(), limits).await.map(|arrays| (at, arrays))) }
@@ -119,7 +119,7 @@ fn read_files(
 ) -> Result<Vec<(usize, Arrays)>> {
     // One for each thread at work; a thread takes the one that was last put back, which is still in its cache.
     let arenas = Mutex::new(Vec::<Arena>::new());
-    parallel::each(files, move |(at, uri, mode)| {
+    jobs::each(files, move |(at, uri, mode)| {
         if stop.is_set() {
             return Ok((*at, Arrays::new()));
         }

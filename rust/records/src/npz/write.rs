@@ -8,7 +8,7 @@ use s3dlio_store::{StoreError, Uri, Work, ops};
 
 use super::Arrays;
 use crate::error::RecordError;
-use crate::{Output, Result, parallel};
+use crate::{Output, Result, jobs};
 
 /// Bytes that are checked or deflated as one piece. Each piece of a deflate stream starts without knowledge of the one
 /// before, which for pieces of this size costs less than a thousandth of the result.
@@ -172,10 +172,10 @@ struct Packed {
 
 /// Checks members, and deflates them where there is a level, by pieces and on several threads.
 async fn prepare(batch: Vec<Member>, level: Option<u32>) -> Result<Vec<Prepared>> {
-    parallel::on_pool(move |stop| {
+    jobs::stoppable(move |stop| {
         let stop = stop.clone();
         let pieces = batch.iter().enumerate().flat_map(|(number, member)| pieces(number, member)).collect();
-        let packed = parallel::each(pieces, move |piece| {
+        let packed = jobs::each(pieces, move |piece| {
             if stop.is_set() {
                 let detail = "the write was given up".into();
                 return Err(StoreError::Store { uri: String::new(), detail }.into());

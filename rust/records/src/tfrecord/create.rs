@@ -7,8 +7,8 @@ use s3dlio_store::{StoreError, Uri, Work};
 use super::headers::{Headers, Text};
 use crate::error::Result;
 use crate::input::Input;
+use crate::jobs;
 use crate::output::Output;
-use crate::task;
 
 /// Writes the index of the file `input` to `output` and returns the number of records.
 ///
@@ -25,7 +25,7 @@ pub fn create_index(input: &Uri, output: &Uri, verify: Verify) -> s3dlio_store::
     }
     let input = Input::open(input)?;
     let output = Output::create(output)?;
-    Ok(task::work(async move { write(input.into_future().await?, &output, verify).await }))
+    Ok(jobs::work(async move { write(input.into_future().await?, &output, verify).await }))
 }
 
 /// Writes the index of an open file.

@@ -7,7 +7,7 @@ use s3dlio_store::{Uri, Work};
 use super::headers::{Headers, Sink, Text, of_bytes};
 use crate::error::{Place, RecordError, Result};
 use crate::input::Input;
-use crate::task;
+use crate::jobs;
 
 /// Bytes that tell a text from a file of records, which begins with a length and so with zeros.
 const LOOK: u64 = 64;
@@ -19,7 +19,7 @@ const LOOK: u64 = 64;
 /// file.
 pub fn entries(uri: &Uri, verify: Verify) -> s3dlio_store::Result<Work<Result<Index>>> {
     let input = Input::open(uri)?;
-    Ok(task::work(async move {
+    Ok(jobs::work(async move {
         let input = input.into_future().await?;
         let first = input.read(0..input.size().min(LOOK))?.into_future().await?;
         if !is_text(&first) {
@@ -36,12 +36,12 @@ pub fn entries(uri: &Uri, verify: Verify) -> s3dlio_store::Result<Work<Result<In
 /// that is no entry.
 pub fn read_index(uri: &Uri) -> s3dlio_store::Result<Work<Result<Index>>> {
     let input = Input::open(uri)?;
-    Ok(task::work(async move { index_in(input.into_future().await?).await }))
+    Ok(jobs::work(async move { index_in(input.into_future().await?).await }))
 }
 
 async fn index_in(input: Input) -> Result<Index> {
     let text = input.read(0..input.size())?.into_future().await?;
-    task::decode(move || parse(input.uri(), &text)).await?
+    jobs::decode(move || parse(input.uri(), &text)).wait().await?
 }
 
 /// The places of the records of a file in memory; `name` is what errors call it.

@@ -9,7 +9,7 @@ use super::pace::{Next, Pace};
 use crate::ahead::Ahead;
 use crate::error::{Place, RecordError, Result};
 use crate::input::Input;
-use crate::task;
+use crate::jobs;
 
 /// Bytes of a local window: as much as stays in the processor's cache while it is looked through.
 const LOCAL_WINDOW: usize = 256 << 10;
@@ -88,7 +88,7 @@ impl<S: Sink> Headers<S> {
     /// Goes on until the sink is full or the file ends; false at its end.
     pub async fn step(mut self) -> Result<(Self, bool)> {
         if self.input.is_local() {
-            return task::read(move || {
+            return jobs::read(move || {
                 let more = self.step_local()?;
                 Ok((self, more))
             })

@@ -14,7 +14,7 @@ use super::entries::parse;
 use super::headers::Headers;
 use crate::error::{Place, RecordError, Result};
 use crate::input::Input;
-use crate::task;
+use crate::jobs;
 
 /// Files that are opened at a time.
 const OPENING: usize = 32;
@@ -63,7 +63,7 @@ impl Indexed {
     pub fn open(files: Vec<(Uri, IndexFrom)>, verify: bool) -> s3dlio_store::Result<Work<Result<Self>>> {
         let opening = files.into_iter().map(|(uri, from)| Opening::begin(&uri, from));
         let opening = opening.collect::<s3dlio_store::Result<Vec<_>>>()?;
-        Ok(task::work(async move {
+        Ok(jobs::work(async move {
             let files = ops::each(opening, OPENING, Opening::finish).await?;
             let mut starts = vec![0];
             starts.extend(files.iter().scan(0, |records, file: &File| {
@@ -97,6 +97,19 @@ impl Indexed {
         let (file, record) = self.locate(number)?;
         let file = &self.0.files[file];
         Some((file.input.uri(), file.index.get(record)?))
+    }
+
+    /// Bytes of each file when it was opened.
+    pub fn sizes(&self) -> impl Iterator<Item = u64> {
+        self.0.files.iter().map(|file| file.input.size())
+    }
+
+    /// Makes sure that this process has clients for the files; see [`Input::connect`].
+    ///
+    /// # Errors
+    /// As [`Input::connect`].
+    pub fn connect(&self) -> s3dlio_store::Result<()> {
+        self.0.files.iter().try_for_each(|file| file.input.connect())
     }
 
     /// The number of the file and of the record in it.
@@ -141,7 +154,7 @@ impl Indexed {
                 move || Ok(this.collect(total, groups, |group| Ok(this.file(group).read_many_now(&group.ranges)?)));
             return Ok(if bytes > LARGE { Work::pool(job) } else { Work::here(job) });
         }
-        Ok(task::work(async move {
+        Ok(jobs::work(async move {
             let reading = this.clone();
             let read = ops::each(groups, OPENING, |mut group| {
                 let work = reading.file(&group).read_many(std::mem::take(&mut group.ranges));
@@ -231,7 +244,7 @@ impl Opening {
                 Err(StoreError::NotFound { .. }) if optional => (scan(input.clone()).await?, None),
                 text => {
                     let (text, name) = (text?, uri.clone());
-                    (Arc::new(task::decode(move || parse(&uri, &text)).await??), Some(name))
+                    (Arc::new(jobs::decode(move || parse(&uri, &text)).wait().await??), Some(name))
                 }
             },
         };

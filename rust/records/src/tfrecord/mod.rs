@@ -7,7 +7,7 @@
 
 mod create;
 mod entries;
-mod headers;
+pub(crate) mod headers;
 mod indexed;
 mod pace;
 mod prefix;

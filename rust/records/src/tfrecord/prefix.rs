@@ -9,8 +9,8 @@ use s3dlio_store::{StoreError, Uri, Work};
 use super::create;
 use crate::error::{RecordError, Result};
 use crate::input::Input;
+use crate::jobs;
 use crate::output::Output;
-use crate::task;
 
 /// What is indexed, and where the indexes go.
 #[derive(Debug, Clone)]
@@ -79,7 +79,7 @@ pub fn create_indexes(prefix: &Uri, options: PrefixOptions) -> Result<Work<Resul
         Some(output) if options.resume => Some(ops::list(output, list)?.all()),
         _ => None,
     };
-    Ok(task::work(async move {
+    Ok(jobs::work(async move {
         let files = listing.into_future().await?;
         let indexes = match indexes {
             Some(listing) => listing.into_future().await?,
@@ -158,7 +158,7 @@ async fn one(job: Job, (from, to): (Backend, Backend), verify: Verify) -> Result
     }
     let name = file.clone();
     let input = match &from {
-        Backend::Local(_) => task::read(move || Input::listed(file, from, size, etag)).await??,
+        Backend::Local(_) => jobs::read(move || Input::listed(file, from, size, etag)).await??,
         Backend::Object(_) => Input::listed(file, from, size, etag)?,
     };
     let output = Output::create_in(to, &index)?;

@@ -12,7 +12,7 @@ use s3dlio_store::{StoreError, Uri, Work};
 use crate::ahead::Ahead;
 use crate::error::{Place, RecordError, Result};
 use crate::input::Input;
-use crate::task;
+use crate::jobs;
 
 /// Bytes of a window: local memory of this size is recycled, and a request for as much is long beside its round trip.
 const WINDOW: u64 = 4 << 20;
@@ -142,7 +142,7 @@ impl Stream {
                 Ok(batch)
             }));
         }
-        Ok(task::work(async move {
+        Ok(jobs::work(async move {
             let mut state = state;
             let batch = state.batch_network().await;
             this.slot().replace(state);
@@ -285,10 +285,11 @@ impl State {
         }
         let Some(mut inflate) = self.inflate.take() else { return Ok(()) };
         let mut packed = std::mem::take(&mut self.packed);
-        let (inflate, packed, unpacked) = task::decode(move || {
+        let (inflate, packed, unpacked) = jobs::decode(move || {
             let unpacked = unpack(&mut inflate, &mut packed);
             (inflate, packed, unpacked)
         })
+        .wait()
         .await?;
         (self.inflate, self.packed) = (Some(inflate), packed);
         self.unpacked(Some(unpacked))

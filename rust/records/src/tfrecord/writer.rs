@@ -11,8 +11,8 @@ use s3dlio_formats::tfrecord::{OVERHEAD, append};
 use s3dlio_store::{StoreError, Uri, Work};
 
 use crate::error::{RecordError, Result};
+use crate::jobs;
 use crate::output::Output;
-use crate::task;
 
 /// Bytes that are collected before they are compressed and passed on: the cost of passing on is then none for each record.
 const BUFFER: usize = 256 << 10;
@@ -141,7 +141,7 @@ impl Writer {
     /// At once: as [`append`](Self::append). From the work: those of the store; the writer is then of no more use.
     pub fn pass_on(&self) -> Result<Work<Result<()>>> {
         let inner = self.open()?;
-        Ok(task::work(async move {
+        Ok(jobs::work(async move {
             let _turn = inner.turn.lock().await;
             inner.pass_on(false).await
         }))
@@ -153,7 +153,7 @@ impl Writer {
     /// As [`pass_on`](Self::pass_on).
     pub fn flush(&self) -> Result<Work<Result<()>>> {
         let inner = self.open()?;
-        Ok(task::work(async move {
+        Ok(jobs::work(async move {
             let _turn = inner.turn.lock().await;
             inner.pass_on(false).await?;
             Ok(inner.output.flush()?.into_future().await?)
@@ -167,7 +167,7 @@ impl Writer {
     pub fn finish(&self) -> Result<Work<Result<u64>>> {
         let inner = self.open()?;
         inner.lock().closed = true;
-        Ok(task::work(async move {
+        Ok(jobs::work(async move {
             let _turn = inner.turn.lock().await;
             inner.pass_on(true).await?;
             inner.output.finish()?.into_future().await?;
@@ -188,7 +188,7 @@ impl Writer {
         self.0.output.try_write(&[])?;
         let inner = Arc::clone(&self.0);
         inner.lock().closed = true;
-        Ok(task::work(async move {
+        Ok(jobs::work(async move {
             let _turn = inner.turn.lock().await;
             inner.output.abort()?.into_future().await?;
             if let Some(index) = &inner.index {
@@ -225,10 +225,11 @@ impl Inner {
             None => gathered,
             Some(mut encoder) => {
                 let uri = self.output.uri().to_string();
-                let (encoder, data) = task::decode(move || {
+                let (encoder, data) = jobs::decode(move || {
                     let data = encoder.push(&gathered, last);
                     (encoder, data)
                 })
+                .wait()
                 .await?;
                 self.lock().encoder = Some(encoder);
                 data.map_err(|source| StoreError::io(uri, &source))?

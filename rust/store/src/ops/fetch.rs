@@ -1,4 +1,4 @@
-//! The range engine: an object or a part of it from a network store, in one buffer.
+//! The range engine: an object or a part of it from a network store, in one buffer or in memory that the caller lends.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use super::get::GetOptions;
 use crate::error::{Result, StoreError};
 use crate::observe::{self, Span, Verb};
+use crate::region::Region;
 use crate::{Uri, size_cache};
 
 /// Fetches from a network store; large objects as parallel ranges straight into one buffer.
@@ -36,18 +37,53 @@ pub async fn fetch_version(
     version: Option<String>,
 ) -> Result<Bytes> {
     let mut span = observe::begin(options.verb(), uri);
-    let result = fetch_ranges(store, uri, options, version, &mut span).await;
+    let allocate = |length| Ok(BytesMut::with_capacity(length));
+    let result = fetch_ranges(store, uri, options, version, allocate, &mut span).await.map(|parts| {
+        let mut parts = parts.into_iter();
+        let mut whole = parts.next().unwrap_or_default();
+        // The parts are neighbours in one allocation, so this only moves pointers.
+        parts.for_each(|part| whole.unsplit(part));
+        whole.freeze()
+    });
     span.end(result.as_ref().map_or(0, |bytes| bytes.len() as u64), &result);
     result
 }
 
-async fn fetch_ranges(
+/// As [`fetch`], into memory that the caller lends; how many bytes that were.
+///
+/// # Errors
+/// As [`fetch`]; [`StoreError::Config`] when there is more than the memory takes.
+pub async fn fetch_into(store: &Arc<dyn ObjectStore>, uri: &Uri, options: GetOptions, memory: Region) -> Result<u64> {
+    let mut span = observe::begin(options.verb(), uri);
+    let room = memory.len();
+    let lend = |length| fits(uri, room, length).map(|()| memory);
+    let result = fetch_ranges(store, uri, options, None, lend, &mut span).await;
+    let result = result.map(|parts| parts.iter().map(|part| part.filled() as u64).sum());
+    span.end(*result.as_ref().unwrap_or(&0), &result);
+    result
+}
+
+/// Makes sure that lent memory of `room` bytes takes what is wanted.
+pub(super) fn fits(uri: &Uri, room: usize, wanted: usize) -> Result<()> {
+    if wanted <= room {
+        return Ok(());
+    }
+    Err(StoreError::Config {
+        option: "buffer".into(),
+        found: format!("{room} bytes"),
+        expected: format!("at least the {wanted} bytes of {uri}"),
+    })
+}
+
+/// `make` gets the number of bytes and makes the memory for them; the parts of it are returned in order.
+async fn fetch_ranges<S: Sink>(
     store: &Arc<dyn ObjectStore>,
     uri: &Uri,
     options: GetOptions,
     version: Option<String>,
+    make: impl FnOnce(usize) -> Result<S>,
     span: &mut Span,
-) -> Result<Bytes> {
+) -> Result<Vec<S>> {
     if uri.is_directory() {
         let detail = "is a directory: name an object, or list the directory".into();
         return Err(StoreError::Unsupported { uri: uri.to_string(), detail });
@@ -56,7 +92,7 @@ async fn fetch_ranges(
     let part = options.part_size.max(1);
     let limit = options.length.unwrap_or(u64::MAX);
     if limit == 0 || options.size.is_some_and(|size| options.offset >= size && size > 0) {
-        return Ok(Bytes::new());
+        return Ok(Vec::new());
     }
     // What the cache remembers may have changed since, so it only decides how to ask.
     let size = options.size.or_else(|| size_cache::get(store, uri));
@@ -72,7 +108,7 @@ async fn fetch_ranges(
         None => GetRange::Offset(options.offset),
     });
     let answer = match target.request(first, version).await {
-        Err(error) if ranged => return target.past_the_end(options.offset, error).await,
+        Err(error) if ranged => return target.past_the_end(options.offset, error).await.map(|()| Vec::new()),
         answer => answer?,
     };
     span.first_byte();
@@ -83,7 +119,8 @@ async fn fetch_ranges(
     let body = options.offset..end.max(options.offset);
     // One part up to twice the part size: a second request for a small tail costs more than it saves.
     let whole = !stepped && body.end - body.start <= part.saturating_mul(2);
-    let mut assembly = Assembly::new(&body, if whole { u64::MAX } else { part });
+    let memory = make(usize::try_from(body.end - body.start).unwrap_or(usize::MAX))?;
+    let assembly = Assembly::new(&body, if whole { u64::MAX } else { part }, memory);
     // A weak tag never matches in a condition.
     let etag = answer.meta.e_tag.clone().filter(|tag| !tag.starts_with("W/"));
     assembly.fetch(&target, answer, etag, options.max_parts.max(1)).await
@@ -106,14 +143,14 @@ impl Target {
 
     /// Servers refuse a range that begins behind the end (HTTP 416; the store in memory says so in words); ours is a
     /// documented empty result, so ask for the size.
-    async fn past_the_end(&self, offset: u64, error: StoreError) -> Result<Bytes> {
+    async fn past_the_end(&self, offset: u64, error: StoreError) -> Result<()> {
         if !about_the_range(&error) {
             return Err(error);
         }
         stats::add(Counter::HeadRequests, 1);
         let head = object_store::GetOptions { head: true, ..Default::default() };
         match self.store.get_opts(&self.path, head).await {
-            Ok(answer) if answer.meta.size <= offset => Ok(Bytes::new()),
+            Ok(answer) if answer.meta.size <= offset => Ok(()),
             _ => Err(error),
         }
     }
@@ -133,7 +170,7 @@ impl Target {
         Ok(Tail { bytes: bytes.freeze(), size: meta.size, version })
     }
 
-    async fn part(&self, range: Range<u64>, etag: Option<String>, buffer: BytesMut) -> Result<BytesMut> {
+    async fn part<S: Sink>(&self, range: Range<u64>, etag: Option<String>, buffer: S) -> Result<S> {
         let answer = self.request(Some(GetRange::Bounded(range.clone())), etag).await?;
         receive(&self.uri, answer, buffer, range.end - range.start).await
     }
@@ -199,30 +236,66 @@ async fn tail(store: &Arc<dyn ObjectStore>, uri: &Uri, length: u64, span: &mut S
 }
 
 /// Reads `want` bytes of a body into `buffer`, which has room for just those.
-async fn receive(uri: &Uri, answer: GetResult, mut buffer: BytesMut, want: u64) -> Result<BytesMut> {
+async fn receive<S: Sink>(uri: &Uri, answer: GetResult, mut buffer: S, want: u64) -> Result<S> {
     let want_len = usize::try_from(want).unwrap_or(usize::MAX);
     let mut body = answer.into_stream();
-    while buffer.len() < want_len {
+    while buffer.filled() < want_len {
         let Some(chunk) = body.next().await else {
-            return Err(StoreError::Length { uri: uri.to_string(), found: buffer.len() as u64, expected: want });
+            return Err(StoreError::Length { uri: uri.to_string(), found: buffer.filled() as u64, expected: want });
         };
         let chunk = chunk.map_err(|source| StoreError::object(uri.to_string(), source))?;
-        let take = chunk.len().min(want_len - buffer.len());
-        buffer.extend_from_slice(&chunk[..take]);
+        let take = chunk.len().min(want_len - buffer.filled());
+        buffer.append(&chunk[..take]);
     }
     stats::add(Counter::GetBytes, want);
     Ok(buffer)
 }
 
-/// One allocation, lent out in disjoint parts and put together again without a copy.
-struct Assembly {
-    parts: Vec<(Range<u64>, BytesMut)>,
+/// Memory that a body is received into, in disjoint parts.
+trait Sink: Send + Sized + 'static {
+    /// Bytes received so far.
+    fn filled(&self) -> usize;
+    /// Takes the next bytes.
+    fn append(&mut self, bytes: &[u8]);
+    /// Cuts off what lies behind `at`.
+    fn split_off(&mut self, at: usize) -> Self;
 }
 
-impl Assembly {
-    fn new(body: &Range<u64>, step: u64) -> Self {
-        let total = body.end - body.start;
-        let mut rest = BytesMut::with_capacity(usize::try_from(total).unwrap_or(usize::MAX));
+impl Sink for BytesMut {
+    fn filled(&self) -> usize {
+        self.len()
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+
+    fn split_off(&mut self, at: usize) -> Self {
+        Self::split_off(self, at)
+    }
+}
+
+impl Sink for Region {
+    fn filled(&self) -> usize {
+        Self::filled(self)
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        Self::append(self, bytes);
+    }
+
+    fn split_off(&mut self, at: usize) -> Self {
+        Self::split_off(self, at)
+    }
+}
+
+/// The memory of a body, cut into the parts that are fetched.
+struct Assembly<S> {
+    parts: Vec<(Range<u64>, S)>,
+}
+
+impl<S: Sink> Assembly<S> {
+    fn new(body: &Range<u64>, step: u64, mut rest: S) -> Self {
         let mut parts = Vec::new();
         let mut start = body.start;
         while body.end - start > step {
@@ -235,20 +308,14 @@ impl Assembly {
         Self { parts }
     }
 
-    async fn fetch(
-        &mut self,
-        target: &Target,
-        first: GetResult,
-        etag: Option<String>,
-        in_flight: usize,
-    ) -> Result<Bytes> {
-        let mut waiting = std::mem::take(&mut self.parts).into_iter().enumerate();
-        let Some((_, (range, buffer))) = waiting.next() else { return Ok(Bytes::new()) };
+    async fn fetch(self, target: &Target, first: GetResult, etag: Option<String>, in_flight: usize) -> Result<Vec<S>> {
+        let mut waiting = self.parts.into_iter().enumerate();
+        let Some((_, (range, buffer))) = waiting.next() else { return Ok(Vec::new()) };
         let want = range.end - range.start;
         if waiting.len() == 0 {
-            return Ok(receive(&target.uri, first, buffer, want).await?.freeze());
+            return Ok(vec![receive(&target.uri, first, buffer, want).await?]);
         }
-        let mut done: Vec<Option<BytesMut>> = (0..=waiting.len()).map(|_| None).collect();
+        let mut done: Vec<Option<S>> = (0..=waiting.len()).map(|_| None).collect();
         let mut tasks = JoinSet::new();
         let uri = target.uri.clone();
         tasks.spawn(async move { (0, receive(&uri, first, buffer, want).await) });
@@ -267,10 +334,6 @@ impl Assembly {
             })?;
             done[number] = Some(part?);
         }
-        let mut parts = done.into_iter().flatten();
-        let mut whole = parts.next().unwrap_or_default();
-        // The parts are neighbours in one allocation, so this only moves pointers.
-        parts.for_each(|part| whole.unsplit(part));
-        Ok(whole.freeze())
+        Ok(done.into_iter().flatten().collect())
     }
 }

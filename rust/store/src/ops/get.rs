@@ -13,7 +13,7 @@ use crate::work::{Step, Work, on_pool};
 use crate::{Uri, local};
 
 /// Local reads above this (some 20 ms) leave the calling thread.
-const LARGE: u64 = 64 << 20;
+pub(super) const LARGE: u64 = 64 << 20;
 
 /// How an object is fetched.
 #[derive(Debug, Clone, Copy)]

@@ -1,8 +1,11 @@
 //! ArrayRecord files and the options of their readers and writers.
 
 use bytes::Bytes;
-use s3dlio_formats::array_record::{DEFAULT_GROUP_SIZE, Opened, Opener, ReaderOptions, WriterOptions};
-use s3dlio_formats::riegeli::{Compression, Dialect, Group, chunk, simple, transpose};
+use s3dlio_formats::array_record::{
+    Checked, DEFAULT_GROUP_SIZE, Index, Opened, Opener, ReaderOptions, Salvage, Salvaged, Scan, Scanned, Verify,
+    WriterOptions,
+};
+use s3dlio_formats::riegeli::{Compression, Dialect, Group, Need, chunk, simple, transpose};
 use s3dlio_formats::varint;
 
 use super::input::Input;
@@ -71,16 +74,37 @@ fn put(group: &Group, at: u64, file: &mut Vec<u8>) -> u64 {
 
 pub fn file(data: &[u8]) {
     let file = Bytes::from(build(&mut Input(data)));
-    let size = file.len() as u64;
-    let bytes = |start: u64, end: u64| file.slice(start as usize..end as usize);
-    let Ok(mut opener) = Opener::new(size, 0) else { return };
-    let index = loop {
-        match opener.next_step() {
-            Ok(Opened::Need(need)) => opener.supply(need.offset, bytes(need.offset, need.offset + need.len)),
-            Ok(Opened::Index(index)) => break index,
-            Err(_) => return,
+    let index = open(&file);
+    if let Some(index) = &index {
+        chunks(&file, index);
+    }
+    let scanned = scan(&file);
+    let is_sound = verify(&file);
+    let salvaged = salvage(&file);
+    if let Some(index) = index.filter(|_| is_sound) {
+        assert_eq!((scanned, salvaged), (index.num_records(), index.num_records()));
+    }
+}
+
+fn bytes_for(file: &Bytes, need: Need) -> Bytes {
+    assert!(need.len > 0 && need.offset + need.len <= file.len() as u64, "{need:?} of {}", file.len());
+    // Less than is asked for will do, too.
+    let len = if need.len > 70_000 { need.len / 2 } else { need.len };
+    file.slice(need.offset as usize..(need.offset + len) as usize)
+}
+
+fn open(file: &Bytes) -> Option<Index> {
+    let mut opener = Opener::new(file.len() as u64, 0).ok()?;
+    loop {
+        match opener.next_step().ok()? {
+            Opened::Need(need) => opener.supply(need.offset, bytes_for(file, need)),
+            Opened::Index(index) => return Some(index),
         }
-    };
+    }
+}
+
+/// What the index says has to make sense, and chunks hold what it says.
+fn chunks(file: &Bytes, index: &Index) {
     let mut next = 0;
     for number in 0..index.num_chunks() {
         let entry = index.chunk(number).expect("a chunk of the file");
@@ -90,11 +114,65 @@ pub fn file(data: &[u8]) {
             assert_eq!(index.locate(record), Some((number, (record - records.start) as usize)));
         }
         next = records.end;
-        if let Ok(decoded) = index.decode(number, &bytes(range.start, range.end)) {
+        if let Ok(decoded) = index.decode(number, &file.slice(range.start as usize..range.end as usize)) {
             assert_eq!(decoded.len() as u64, records.end - records.start);
         }
     }
     assert_eq!((next, index.locate(next)), (index.num_records(), None));
+}
+
+/// Records that are found without the index; their chunks can be read.
+fn scan(file: &Bytes) -> u64 {
+    let mut scan = Scan::new(file.len() as u64);
+    let index = loop {
+        match scan.next_step() {
+            Scanned::Need(need) => scan.supply(need.offset, bytes_for(file, need)),
+            Scanned::Damage(damage) => assert!(damage.lost.end <= file.len() as u64),
+            Scanned::Index(index) => break index,
+        }
+    };
+    for number in 0..index.num_chunks() {
+        let range = index.range(number).expect("a chunk of the file");
+        index.decode(number, &file.slice(range.start as usize..range.end as usize)).expect("a chunk that was whole");
+    }
+    index.num_records()
+}
+
+/// Whether nothing is wrong.
+fn verify(file: &Bytes) -> bool {
+    let mut verify = Verify::new(file.len() as u64);
+    let mut faults = 0;
+    loop {
+        match verify.next_step() {
+            Checked::Need(need) => verify.supply(need.offset, bytes_for(file, need)),
+            Checked::Fault { lost, .. } => {
+                faults += 1;
+                assert!(lost.start <= lost.end && lost.end <= file.len() as u64);
+            }
+            Checked::Done(summary) => {
+                assert_eq!(summary.faults, faults);
+                return faults == 0;
+            }
+        }
+    }
+}
+
+/// Records that are whole.
+fn salvage(file: &Bytes) -> u64 {
+    let mut salvage = Salvage::new(file.len() as u64);
+    let (mut records, mut last) = (0, 0);
+    loop {
+        match salvage.next_step() {
+            Salvaged::Need(need) => salvage.supply(need.offset, bytes_for(file, need)),
+            Salvaged::Records { begin, records: group } => {
+                assert!(begin > last && !group.is_empty());
+                last = begin;
+                records += group.len() as u64;
+            }
+            Salvaged::Damage { lost, .. } => assert!(lost.end <= file.len() as u64),
+            Salvaged::End => return records,
+        }
+    }
 }
 
 pub fn options(data: &[u8]) {

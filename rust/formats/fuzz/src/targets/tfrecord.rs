@@ -5,7 +5,7 @@ use s3dlio_formats::tfrecord::compression::{Compression, Inflate};
 use s3dlio_formats::tfrecord::decode::Decoder;
 use s3dlio_formats::tfrecord::example;
 use s3dlio_formats::tfrecord::index::{Entry, Index, Scan, Verify, parse_index, write_entry};
-use s3dlio_formats::tfrecord::{OVERHEAD, append};
+use s3dlio_formats::tfrecord::{OVERHEAD, Salvage, Salvaged, append};
 
 use super::input::Input;
 
@@ -22,6 +22,7 @@ pub fn records(data: &[u8]) {
     }
     file.extend_from_slice(input.rest());
     inflate(&file);
+    salvage(&file);
     let found = decoded(&file, piece, verify);
     // A file that is read to its end has the same records by its headers alone.
     if let Some(found) = found {
@@ -46,6 +47,33 @@ fn decoded(file: &[u8], piece: usize, verify: bool) -> Option<Vec<Entry>> {
     }
     decoder.finish().ok()?;
     Some(found)
+}
+
+/// What is whole of a file: records as they stand there, and damage between them.
+fn salvage(file: &[u8]) {
+    let file = Bytes::copy_from_slice(file);
+    let mut salvage = Salvage::new(file.len() as u64);
+    let mut next = 0;
+    loop {
+        match salvage.next_step() {
+            Salvaged::Need(need) => {
+                let end = need.offset + need.len.min(300);
+                salvage.supply(need.offset, file.slice(need.offset as usize..end as usize));
+            }
+            Salvaged::Record { offset, record } => {
+                let start = offset as usize + 12;
+                assert_eq!(record, file[start..start + record.len()]);
+                assert_eq!(offset, next, "nothing is passed over in silence");
+                next = offset + (record.len() + OVERHEAD) as u64;
+            }
+            Salvaged::Damage { lost, .. } => {
+                assert!(lost.start == next && lost.end > next && lost.end <= file.len() as u64);
+                next = lost.end;
+            }
+            Salvaged::End => break,
+        }
+    }
+    assert_eq!(next, file.len() as u64);
 }
 
 fn scanned(file: &[u8], window: usize) -> Option<Vec<Entry>> {

@@ -1,12 +1,62 @@
-//! Work that is shared out between the threads that decode.
+//! Work on other threads: jobs of the decoding pool, tasks of the network runtime, and waiting for either.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
-use s3dlio_runtime::pool;
-use s3dlio_store::{Result, StoreError};
+use s3dlio_runtime::{executor, pool};
+use s3dlio_store::{Result, StoreError, Work};
 use tokio::sync::oneshot;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::error;
+
+/// A value that another thread makes.
+#[derive(Debug)]
+pub(crate) struct Job<T>(State<T>);
+
+#[derive(Debug)]
+enum State<T> {
+    Done(Result<T>),
+    Running(oneshot::Receiver<T>),
+    Task(AbortOnDropHandle<Result<T>>),
+}
+
+impl<T> Job<T> {
+    /// A value that is there.
+    pub(crate) fn done(value: T) -> Self {
+        Self(State::Done(Ok(value)))
+    }
+
+    /// Waits for the value, without blocking a thread of the runtime.
+    pub(crate) async fn wait(self) -> Result<T> {
+        match self.0 {
+            State::Done(value) => value,
+            State::Running(result) => result.await.map_err(|_| panicked()),
+            State::Task(task) => task.await.map_err(|_| panicked())?,
+        }
+    }
+}
+
+/// Runs a future on the network runtime, at once; nobody waiting for it any more, it is given up.
+pub(crate) fn fetch<T: Send + 'static>(future: impl Future<Output = Result<T>> + Send + 'static) -> Job<T> {
+    Job(match executor::spawn(future) {
+        Ok(task) => State::Task(AbortOnDropHandle::new(task)),
+        Err(error) => State::Done(Err(error.into())),
+    })
+}
+
+/// Runs a job on the decoding pool. Nobody waiting for it any more, it is not begun.
+pub(crate) fn decode<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) -> Job<T> {
+    let (done, result) = oneshot::channel();
+    pool::decode().run(move || {
+        if !done.is_closed() {
+            // The receiver is gone where the waiting operation was given up: nobody wants the result.
+            let _ = done.send(job());
+        }
+    });
+    Job(State::Running(result))
+}
 
 /// Set when nobody waits for the result any more; long work looks at it between two steps.
 #[derive(Debug, Clone, Default)]
@@ -26,21 +76,16 @@ impl Drop for StopOnDrop {
     }
 }
 
-/// Begins `job` on a thread that decodes; the future waits for it without blocking a thread of the runtime. Dropping the
-/// future sets the job's [`Stop`].
-pub(crate) fn on_pool<T: Send + 'static>(
+/// As [`decode`], of a job that can be told to stop: dropping the future sets its [`Stop`].
+pub(crate) fn stoppable<T: Send + 'static>(
     job: impl FnOnce(&Stop) -> T + Send + 'static,
 ) -> impl Future<Output = Result<T>> + Send + 'static {
     let stop = Stop::default();
-    let (done, result) = oneshot::channel();
     let waiting = StopOnDrop(stop.clone());
-    pool::decode().run(move || {
-        // The receiver is gone when the waiting operation was cancelled: nobody wants the result.
-        let _ = done.send(job(&stop));
-    });
+    let job = decode(move || job(&stop));
     async move {
         let _waiting = waiting;
-        result.await.map_err(|_| panicked())
+        job.wait().await
     }
 }
 
@@ -114,6 +159,18 @@ where
         left = keep(others.recv().map_err(|_| E::from(panicked()))?)?;
     }
     Ok(results.into_iter().flatten().collect())
+}
+
+/// Reads local files on the reading pool.
+pub(crate) async fn read<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) -> error::Result<T> {
+    Ok(Work::pool(move || Ok(job())).into_future().await?)
+}
+
+/// Work that waits and can end in an error of this crate.
+pub(crate) fn work<T: Send + 'static>(
+    future: impl Future<Output = error::Result<T>> + Send + 'static,
+) -> Work<error::Result<T>> {
+    Work::network(async move { Ok(future.await) })
 }
 
 fn panicked() -> StoreError {

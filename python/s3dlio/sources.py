@@ -1,0 +1,142 @@
+"""Where the records of a data set come from: whole objects, or the records of files."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+
+from s3dlio import _s3dlio
+from s3dlio.arguments import as_uri
+from s3dlio.array_record.array_record_data_source import ArrayRecordDataSource
+from s3dlio.array_record.instructions import spans
+from s3dlio.errors import ConfigError
+from s3dlio.tfrecord.source import TFRecordDataSource
+
+__all__ = ["FORMATS", "Data", "files_of", "open_source"]
+
+Data: TypeAlias = str | Iterable[str] | ArrayRecordDataSource | TFRecordDataSource
+"""What a data set is made of."""
+
+FORMATS = ("objects", "auto", "array_record", "tfrecord", "npz")
+"""Values of the option ``format``."""
+
+# A shard's number may follow the ending: "train.tfrecord-00000-of-00010".
+_ENDINGS = {
+    "array_record": re.compile(r"\.(array_?record)(-\d+-of-\d+)?$"),
+    "tfrecord": re.compile(r"\.tfrecords?(-\d+-of-\d+)?$"),
+}
+
+
+def open_source(data: Data, pattern: str | None, format: str, access: tuple[int, int]) -> _s3dlio.Objects:  # noqa: A002
+    """Open what ``data`` names.
+
+    Args:
+        data: A URI, several, or a data source of this package.
+        pattern: A glob on the key below a prefix or on its last segment.
+        format: One of :data:`FORMATS`.
+        access: How whole objects are read: bytes of a range request, and ranges of one object in flight.
+
+    Raises:
+        ConfigError: ``format`` is none of these or does not go with ``data``, or ``"auto"`` finds files of several.
+    """
+    if format not in FORMATS:
+        message = f"option `format`: found {format!r}, expected one of {FORMATS}"
+        raise ConfigError(message)
+    if isinstance(data, ArrayRecordDataSource | TFRecordDataSource):
+        return _of_source(data, pattern, format)
+    if format == "objects":
+        return _objects(data, pattern, access)
+    if format == "auto":
+        found = _objects(data, pattern, access)
+        names = [found.uri(index) for index in range(len(found))]
+        format = _detect(names)  # noqa: A001
+        return found if format == "objects" else _records(names, format)
+    return _records(_files(data, pattern, access, format), format)
+
+
+def _objects(data: str | Iterable[str], pattern: str | None, access: tuple[int, int]) -> _s3dlio.Objects:
+    if isinstance(data, str):
+        return _s3dlio.Objects.below(data, pattern, *access).wait()
+    if pattern is not None:
+        message = "`pattern` selects below a prefix: with a list of URIs, select before you pass it"
+        raise TypeError(message)
+    return _s3dlio.Objects.of([*data], *access).wait()
+
+
+def _of_source(data: ArrayRecordDataSource | TFRecordDataSource, pattern: str | None, format: str) -> _s3dlio.Objects:  # noqa: A002
+    own = "array_record" if isinstance(data, ArrayRecordDataSource) else "tfrecord"
+    if pattern is not None or format not in {"objects", "auto", own}:
+        message = (
+            f"option `format`: found {format!r}, pattern {pattern!r}, expected {own!r} and none: a data source has both"
+        )
+        raise ConfigError(message)
+    if isinstance(data, ArrayRecordDataSource):
+        return _s3dlio.Objects.array_records([(as_uri(name), start, end) for name, start, end in data.spans()]).wait()
+    return _tfrecords(data)
+
+
+def _tfrecords(data: TFRecordDataSource) -> _s3dlio.Objects:
+    return _s3dlio.Objects.tfrecords(data.pack(), data.verify).wait()
+
+
+def _detect(names: Sequence[str]) -> str:
+    kinds = {name: kind for name in names for kind, ending in _ENDINGS.items() if ending.search(name)}
+    formats = {*kinds.values()}
+    # An index lies beside its file and belongs to it.
+    others = [name for name in names if name not in kinds and not name.endswith(".idx")]
+    if not formats:
+        return "objects"
+    if len(formats) == 1 and not others:
+        return formats.pop()
+    one, other = next(iter(kinds)), others[0] if others else [*kinds][-1]
+    message = f"option `format`: found 'auto' for files of several formats ({one}, {other}), expected a format's name"
+    raise ConfigError(message)
+
+
+def _files(data: str | Iterable[str], pattern: str | None, access: tuple[int, int], format: str) -> list[str]:  # noqa: A002
+    if not isinstance(data, str):
+        if pattern is not None:
+            message = "`pattern` selects below a prefix: with a list of URIs, select before you pass it"
+            raise TypeError(message)
+        return [*data]
+    directory = data.endswith("/") or ("://" not in data and os.path.isdir(data))  # noqa: PTH112
+    if data.startswith(("file://", "direct://")):
+        directory = directory or os.path.isdir(data.partition("://")[2])  # noqa: PTH112
+    if pattern is None and not directory:
+        return [data]
+    found = _s3dlio.Objects.below(as_uri(data), pattern, *access).wait()
+    names = [found.uri(index) for index in range(len(found))]
+    return [name for name in names if not (format == "tfrecord" and name.endswith(".idx"))]
+
+
+def files_of(data: str | Iterable[str], pattern: str | None, format: str) -> list[str]:  # noqa: A002
+    """Return the URIs of the files that ``data`` names, as :func:`open_source` finds them.
+
+    Raises:
+        NotFoundError: Nothing fits.
+    """
+    found = [as_uri(name) for name in _files(data, pattern, (1 << 62, 1), format)]
+    names: list[str] = []
+    for uri in found:
+        names += _matches(uri) if "*" in uri else [uri]
+    if not names:
+        message = "option `data`: found no file, expected at least one"
+        raise ConfigError(message)
+    return names
+
+
+def _matches(uri: str) -> list[str]:
+    found = _s3dlio.Objects.below(uri, None, 1 << 62, 1).wait()
+    return [found.uri(index) for index in range(len(found))]
+
+
+def _records(names: list[str], format: str) -> _s3dlio.Objects:  # noqa: A002
+    if format == "tfrecord":
+        return _tfrecords(TFRecordDataSource(names))
+    if format == "array_record":
+        parts: list[Any] = [(as_uri(part.filename), part.start, part.end) for part in spans(names)]
+        return _s3dlio.Objects.array_records(parts).wait()
+    archives = [uri for name in names for uri in ([as_uri(name)] if "*" not in name else _matches(as_uri(name)))]
+    return _s3dlio.Objects.npz_members(archives, []).wait()

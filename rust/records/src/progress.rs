@@ -1,0 +1,44 @@
+//! How far long work has come, for whoever draws it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes of the source that are done, of how many, and records found in them.
+#[derive(Debug, Default)]
+pub struct Progress {
+    bytes: AtomicU64,
+    total: AtomicU64,
+    records: AtomicU64,
+}
+
+impl Progress {
+    /// Bytes that are done.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that there are; 0 where that is not known yet.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
+    }
+
+    /// Records found so far.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.records.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn of(&self, total: u64) {
+        self.total.store(total, Ordering::Relaxed);
+        self.bytes.store(0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn at(&self, bytes: u64) {
+        self.bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn found(&self, records: u64) {
+        self.records.fetch_add(records, Ordering::Relaxed);
+    }
+}

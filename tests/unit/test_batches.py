@@ -1,0 +1,185 @@
+"""Batches of arrays without any framework."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+import s3dlio
+from s3dlio import ConfigError, CorruptDataError, StateMismatchError, TransformError
+from s3dlio.batches import Batches
+
+COUNT = 21
+SEED = 3
+
+
+@pytest.fixture(scope="module")
+def arrays(tmp_path_factory) -> str:
+    prefix = f"file://{tmp_path_factory.mktemp('batches')}/"
+    for number in range(COUNT):
+        s3dlio.write_npz(f"{prefix}{number:02}.npz", {"x": np.full((2, 2), number, np.int16), "n": np.int64(number)})
+    return prefix
+
+
+@pytest.fixture
+def texts(tmp_path) -> str:
+    for number in range(6):
+        (tmp_path / f"{number}.txt").write_bytes(b"%d" % number * (number + 1))
+    return f"file://{tmp_path}/"
+
+
+def made(uri: str, **options: Any) -> Batches:
+    return Batches(uri, **({"batch_size": 4, "decoder": "npz", "shuffle": True, "seed": SEED} | options))
+
+
+def numbers(data: Any) -> list[int]:
+    return [int(number) for batch in data for number in batch["n"]]
+
+
+def order(epoch: int) -> list[int]:
+    return s3dlio.order.permutation(COUNT, SEED, epoch).tolist()
+
+
+def test_a_batch_is_a_stack(arrays):
+    for batch in made(arrays):
+        assert batch["x"].dtype == np.int16
+        assert batch["x"].shape == (len(batch["n"]), 2, 2)
+        assert np.array_equal(batch["x"][:, 1, 0], batch["n"])
+
+
+def test_epochs_follow_each_other(arrays):
+    data = made(arrays)
+    assert [numbers(data) for _ in range(3)] == [order(0), order(1), order(2)]
+    data.set_epoch(0)
+    assert data.epoch == 0
+    assert numbers(data) == order(0)
+    with pytest.raises(ConfigError, match="epoch"):
+        data.set_epoch(-1)
+
+
+def test_ranks_come_from_the_run(arrays, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    assert made(arrays).state_dict()["rank"] == 1
+    assert made(arrays, rank=0, world_size=2).state_dict()["world"] == 2
+    assert made(arrays, loader_opts={"shard_rank": 3, "shard_world_size": 4}).state_dict()["rank"] == 3
+    assert len(made(arrays)) == 2
+
+
+def test_plain_bytes_are_views(texts):
+    (batch,) = Batches(texts, batch_size=6)
+    assert [array.tobytes() for array in batch] == [b"%d" % n * (n + 1) for n in range(6)]
+    assert {array.flags.writeable for array in batch} == {False}
+    (batch,) = Batches(texts, batch_size=6, writable=True)
+    assert {array.flags.writeable for array in batch} == {True}
+
+
+def test_single_samples(arrays):
+    data = made(arrays, batch_size=1, batched=False)
+    samples = iter(data)
+    first = [int(next(samples)["n"]) for _ in range(5)]
+    again = made(arrays, batch_size=1, batched=False)
+    again.load_state_dict(samples.state_dict())
+    assert first + [int(sample["n"]) for sample in again] == order(0)
+    with pytest.raises(ConfigError, match="batch_size"):
+        made(arrays, batched=False)
+
+
+class TestTransform:
+    @pytest.mark.parametrize(
+        ("transform", "expected"),
+        [
+            (lambda s: s.tobytes(), [b"0", b"11"]),
+            (lambda s: s.tobytes().decode(), ["0", "11"]),
+            (len, [1, 2]),
+            (lambda s: np.float32(s[0]), [48.0, 49.0]),
+            (lambda s: {"l": len(s)}, {"l": [1, 2]}),
+            (lambda s: (len(s), s[:1]), ([1, 2], [[48], [49]])),
+            (lambda _: None, [None, None]),
+        ],
+    )
+    def test_results_are_stacked(self, texts, transform, expected):
+        batch = next(iter(Batches(texts, batch_size=2, transform=transform)))
+
+        def plain(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {name: plain(inner) for name, inner in value.items()}
+            if isinstance(value, tuple):
+                return tuple(plain(inner) for inner in value)
+            return value.tolist() if isinstance(value, np.ndarray) else value
+
+        assert plain(batch) == expected
+
+    def test_or_listed(self, texts):
+        batch = next(iter(Batches(texts, batch_size=3, transform=lambda s: s, collate="list")))
+        assert [len(sample) for sample in batch] == [1, 2, 3]
+
+    def test_what_does_not_stack(self, texts):
+        for transform in (lambda s: s, lambda s: {"a": 1} if len(s) == 1 else {"b": 1}, lambda s: (1,) * len(s)):
+            with pytest.raises(CorruptDataError):
+                next(iter(Batches(texts, batch_size=2, transform=transform)))
+
+    def test_an_error_comes_again(self, texts):
+        seen = []
+
+        def fail(sample: Any) -> Any:
+            seen.append(len(sample))
+            return 1 / 0
+
+        batches = iter(Batches(texts, batch_size=2, transform=fail))
+        for _ in range(2):
+            with pytest.raises(TransformError, match=r"0\.txt: the transform raised ZeroDivisionError") as caught:
+                next(batches)
+        assert isinstance(caught.value.__cause__, ZeroDivisionError)
+        assert seen == [1]
+
+    def test_of_whole_batches(self, arrays):
+        assert [int(total) for total in made(arrays, batch_transform=lambda batch: batch["n"].sum(), last="drop")] == [
+            sum(order(0)[at : at + 4]) for at in range(0, COUNT - 3, 4)
+        ]
+        with pytest.raises(TransformError, match="KeyError"):
+            next(iter(made(arrays, batch_transform=lambda batch: batch["y"])))
+
+    def test_bad_samples_can_be_skipped(self, texts):
+        data = Batches(texts, batch_size=3, transform=lambda s: 1 // (len(s) % 2), on_error="skip")
+        assert [len(batch) for batch in data] == [2, 1]
+        assert data.stats()["skipped"] == 3
+
+    def test_can_be_switched_off(self, texts):
+        batch = next(iter(Batches(texts, batch_size=1, transform=len, loader_opts={"enable_transforms": False})))
+        assert batch[0].tobytes() == b"0"
+
+
+class TestState:
+    def test_after_any_batch(self, arrays):
+        for taken in range(7):
+            data = made(arrays)
+            batches = iter(data)
+            first = numbers(next(batches) for _ in range(min(taken, 6)))
+            if taken == 6:
+                assert next(batches, None) is None
+            again = made(arrays)
+            again.load_state_dict(data.state_dict())
+            rest = numbers(again)
+            assert (first + rest if taken < 6 else rest) == order(taken // 6)
+
+    def test_of_another_epoch(self, arrays):
+        data = made(arrays)
+        data.load_state_dict(data.state_at((2, 1)))
+        data.set_epoch(2)
+        assert numbers(data) == order(2)[4:]
+        data.load_state_dict(data.state_at((2, 1)))
+        data.set_epoch(1)
+        assert numbers(data) == order(1)
+
+    def test_is_pickled_with_the_loader(self, arrays):
+        data = made(arrays)
+        next(iter(data))
+        assert numbers(pickle.loads(pickle.dumps(data))) == order(1)
+
+    def test_inside_a_batch_is_refused(self, arrays):
+        state = made(arrays).state_dict() | {"sample": 1}
+        with pytest.raises(StateMismatchError, match="1 samples"):
+            made(arrays).load_state_dict(state)
