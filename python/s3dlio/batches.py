@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self, TypeAlias
 
 import numpy as np
 
 from s3dlio import _s3dlio
-from s3dlio.dataset import PyDataset, discover, log_skipped, merge_options, warn_unused
+from s3dlio.dataset import PyDataset, found_in, log_skipped, merge_options, warn_unused
 from s3dlio.errors import ConfigError, CorruptDataError, StateMismatchError, TransformError
-from s3dlio.options import TORCH
+from s3dlio.options import TORCH, LoaderOptions
 from s3dlio.sharding import rank_and_world
+from s3dlio.sources import Data
 from s3dlio.transform import apply
+from s3dlio.waits import bottleneck
 
 __all__ = ["BatchIterator", "Batches", "Position"]
 
@@ -34,11 +37,13 @@ class Batches:
     :meth:`load_state_dict` says otherwise. It pickles; a running iteration stays behind.
 
     Args:
-        data: A prefix, one object, a URI with a ``*``, an iterable of URIs, or a data set of this package.
+        data: A prefix, one object, a URI with a ``*``, an iterable of URIs, or a data set or source of this package.
         batch_size: Samples in a batch of this rank; default 32.
         rank, world_size: This rank's part, both or neither; default from ``torch.distributed`` if it runs, else from
             ``RANK`` and ``WORLD_SIZE``.
         pattern: A glob on the key below the prefix or on its last segment.
+        format: What a record is: ``"objects"``, ``"array_record"``, ``"tfrecord"``, ``"npz"`` or ``"auto"``; see
+            :class:`~s3dlio.PyDataset`.
         transform: Called with each sample before batches are stacked; what it raises comes as ``TransformError``.
         batch_transform: Called with each batch; what it raises comes as ``TransformError``.
         writable: Whether plain bytes are copies that may be written to.
@@ -53,12 +58,13 @@ class Batches:
 
     def __init__(
         self,
-        data: Any,
+        data: Data | PyDataset | Batches,
         *,
         batch_size: int | None = None,
         rank: int | None = None,
         world_size: int | None = None,
         pattern: str | None = None,
+        format: str = "objects",  # noqa: A002 - what the user calls it
         transform: Callable[[Any], Any] | None = None,
         batch_transform: Callable[[Any], Any] | None = None,
         writable: bool = False,
@@ -68,8 +74,10 @@ class Batches:
     ) -> None:
         place = _place(rank, world_size, loader_opts)
         size = (loader_opts or {}).get("batch_size", 32) if batch_size is None else batch_size
-        self.options = merge_options({**(loader_opts or {}), **place, "batch_size": size}, None, options)
-        warn_unused(self.options, TORCH, type(self).__name__)
+        given = merge_options({**(loader_opts or {}), **place, "batch_size": size}, None, options)
+        warn_unused(given, TORCH, type(self).__name__)
+        self._objects = _objects(data, pattern, format, given)
+        self.options = given.for_records(self._objects.decoder)
         if not batched and self.options.value("batch_size") != 1:
             message = f"option `batch_size`: found {self.options.value('batch_size')}, expected 1 for single samples"
             raise ConfigError(message)
@@ -81,7 +89,6 @@ class Batches:
         enabled = self.options.value("enable_transforms")
         self._transform = transform if enabled else None
         self._batch_transform = batch_transform if enabled else None
-        self._objects = _objects(data, pattern, self.options)
         self._next: Position = (0, 0)
         self._running: BatchIterator | None = None
         self.core()
@@ -91,15 +98,22 @@ class Batches:
         # Samples that Python handles one by one are not stacked by the core.
         single = self._transform is not None or not self.batched
         collate: dict[str, Any] = {"collate": "list"} if single else {}
-        return _s3dlio.Loader(self._objects, **self.options.core_kwargs(**collate, **changes))
+        core = self.options.core_kwargs(keep_batches=self.batched, **collate, **changes)
+        return _s3dlio.Loader(self._objects, **core)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_running": None}
 
     @property
-    def objects(self) -> Any:
-        """The list of objects."""
+    def objects(self) -> _s3dlio.Objects:
+        """The records."""
         return self._objects
+
+    @property
+    def keeps_sizes(self) -> bool:
+        """Whether no sample is ever left out of a batch."""
+        chosen = self.options.value("on_error")
+        return chosen == "raise" or (chosen == "replace" and self._transform is None)
 
     def __len__(self) -> int:
         """Batches, or samples where they are given one by one, of this rank in an epoch."""
@@ -178,6 +192,10 @@ class Batches:
         """Return figures of the iteration that runs in this process: batches, samples, bytes, waits, budget."""
         return {} if self._running is None else self._running.stats()
 
+    def bottleneck(self) -> str:
+        """Return in one line what the iteration that runs in this process is waiting for most; empty without one."""
+        return "" if self._running is None else self._running.bottleneck()
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self._objects)} objects, first {self._objects.uri(0)!r})"
 
@@ -240,6 +258,7 @@ class BatchIterator(Iterator[Any]):
         self._done = False
         self._failed: Exception | None = None
         self._batches = self._loader.core().iterate(*begin)
+        self._began = time.monotonic()
 
     @property
     def position(self) -> Position:
@@ -301,6 +320,10 @@ class BatchIterator(Iterator[Any]):
             "skipped": figures["skipped"] + self._refused,
         }
 
+    def bottleneck(self) -> str:
+        """Return in one line what the consumer waited for most."""
+        return bottleneck(self.stats(), time.monotonic() - self._began)
+
     def close(self) -> None:
         """Stop reading ahead."""
         self._batches.stop()
@@ -351,14 +374,11 @@ def _place(rank: int | None, world_size: int | None, loader_opts: Mapping[str, A
     return {"shard_rank": found_rank, "shard_world_size": found_world}
 
 
-def _objects(data: Any, pattern: str | None, options: Any) -> Any:
-    if isinstance(data, PyDataset):
-        return data.objects
-    # The data sets of s3dlio.torch, which this module must not import.
-    if not isinstance(data, str) and hasattr(data, "objects"):
-        return data.objects
-    uris: str | Iterable[str] = data
-    return discover(uris, pattern, options)
+def _objects(data: Any, pattern: str | None, format: str, options: LoaderOptions) -> _s3dlio.Objects:  # noqa: A002
+    # Loaders and the data sets of s3dlio.torch, which this module must not import, have their records like a PyDataset.
+    if isinstance(objects := getattr(data, "objects", None), _s3dlio.Objects):
+        return found_in(PyDataset(objects=objects), pattern, format, options)
+    return found_in(data, pattern, format, options)
 
 
 def _warn_about_empty(step: int) -> None:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypedDict
 
 from s3dlio import _s3dlio
@@ -14,6 +14,7 @@ from s3dlio.batches import Batches, Position
 from s3dlio.dataset import PyDataset, log_skipped
 from s3dlio.errors import ConfigError, CorruptDataError, UnsupportedError
 from s3dlio.extras import explain
+from s3dlio.sources import Data
 from s3dlio.tfrecord import create_tfrecord_indexes
 
 try:
@@ -44,7 +45,8 @@ class ExternalSource(Batches):
     ``StopIteration`` at the end of an epoch; its ``reset()`` begins the next one.
 
     Args:
-        data, pattern, transform, batch_transform, loader_opts, options: As for :class:`~s3dlio.batches.Batches`.
+        data, pattern, format, transform, batch_transform, loader_opts, options: As for
+            :class:`~s3dlio.batches.Batches`.
         fields: Names of the arrays in the order of the outputs. ``None`` if samples are single arrays or bytes, which
             make one output, or tuples, which need ``num_outputs``.
         num_outputs: Number of outputs; that of the fields by default.
@@ -60,7 +62,7 @@ class ExternalSource(Batches):
 
     def __init__(
         self,
-        data: str | Iterable[str] | PyDataset | Batches,
+        data: Data | PyDataset | Batches,
         fields: Sequence[str] | None = None,
         *,
         num_outputs: int | None = None,

@@ -14,9 +14,11 @@ from typing import Any, Self
 import numpy as np
 
 from s3dlio.batches import Batches, BatchIterator, Position
-from s3dlio.dataset import PyDataset
+from s3dlio.dataset import PyDataset, found_in
 from s3dlio.errors import ConfigError
 from s3dlio.extras import explain
+from s3dlio.options import LoaderOptions
+from s3dlio.sources import Data
 
 try:
     import jax
@@ -51,7 +53,7 @@ class Loader(Batches):
     NumPy arrays; where 64-bit types are switched off, JAX makes 32-bit ones of them.
 
     Args:
-        data, batched, pattern, transform, batch_transform, writable, loader_opts, options: As for
+        data, batched, pattern, format, transform, batch_transform, writable, loader_opts, options: As for
             :class:`~s3dlio.batches.Batches`.
         batch_size: Samples in a batch of this process; default 32.
         arrays: ``"jax"``, or ``"numpy"`` for arrays in main memory.
@@ -70,7 +72,7 @@ class Loader(Batches):
 
     def __init__(
         self,
-        data: str | Iterable[str] | PyDataset | Batches,
+        data: Data | PyDataset | Batches,
         *,
         batch_size: int | None = None,
         batched: bool = True,
@@ -144,7 +146,7 @@ class S3JaxIterable(Loader):
 
     def __init__(
         self,
-        uri: str | Iterable[str] | PyDataset | Batches,
+        uri: Data | PyDataset | Batches,
         *,
         batch_size: int | None = None,
         arrays: str = "numpy",
@@ -176,9 +178,10 @@ class Source:
     (``"npy"``). It pickles with its list of objects, so that worker processes of Grain do not list again.
 
     Args:
-        data: A prefix, one object, a URI with a ``*``, an iterable of URIs, or a data set of this package.
-        decoder: ``"bytes"``, ``"npz"`` or ``"npy"``.
+        data: A prefix, one object, a URI with a ``*``, an iterable of URIs, or a data set or source of this package.
+        decoder: ``"bytes"``, ``"npz"`` or ``"npy"``; what the records need by default, for objects ``"bytes"``.
         pattern: A glob on the key below the prefix or on its last segment.
+        format: What a record is; see :class:`~s3dlio.PyDataset`.
 
     Raises:
         InvalidUriError, NotFoundError, PermissionDeniedError, StoreTimeoutError, StoreError: The data set cannot be
@@ -186,14 +189,21 @@ class Source:
     """
 
     def __init__(
-        self, data: str | Iterable[str] | PyDataset, *, decoder: str = "bytes", pattern: str | None = None
+        self,
+        data: Data | PyDataset,
+        *,
+        decoder: str | None = None,
+        pattern: str | None = None,
+        format: str = "objects",  # noqa: A002 - what the user calls it
     ) -> None:
-        options = {"decoder": decoder}
-        self._decoder = decoder
-        if isinstance(data, PyDataset):
-            self._dataset = PyDataset(options=options, objects=data.objects)
-        else:
-            self._dataset = PyDataset(data, options, pattern=pattern)
+        options = LoaderOptions({} if decoder is None else {"decoder": decoder})
+        self._dataset = PyDataset(objects=found_in(data, pattern, format, options), options=options)
+        self._decoder: str = self._dataset.options.value("decoder")
+
+    @property
+    def dataset(self) -> PyDataset:
+        """The samples as a data set."""
+        return self._dataset
 
     def __len__(self) -> int:
         return len(self._dataset)
@@ -207,7 +217,7 @@ class Source:
         length = len(self)
         positions = [int(index) for index in indices]
         if wrong := [index for index in positions if not -length <= index < length]:
-            message = f"index {wrong[0]} is out of range: the data set has {length} objects"
+            message = f"index {wrong[0]} is out of range: the data set has {length} records"
             raise IndexError(message)
         samples = self._dataset.read([index % length for index in positions])
         return [

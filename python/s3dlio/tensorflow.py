@@ -11,7 +11,7 @@ import json
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from s3dlio.batches import Batches, Position
 from s3dlio.dataset import PyDataset
 from s3dlio.errors import ConfigError, CorruptDataError, StateMismatchError, UnsupportedError
 from s3dlio.extras import explain
+from s3dlio.sources import Data
 
 try:
     import tensorflow as tf
@@ -48,7 +49,7 @@ class Loader(Batches):
     the number of batches is given to :meth:`state_dict`.
 
     Args:
-        data, batched, pattern, transform, batch_transform, loader_opts, options: As for
+        data, batched, pattern, format, transform, batch_transform, loader_opts, options: As for
             :class:`~s3dlio.batches.Batches`. A ``transform`` gets and returns NumPy arrays.
         batch_size: Samples in a batch of this worker; default 32.
         rank, world_size: This worker's part, both or neither.
@@ -63,7 +64,7 @@ class Loader(Batches):
 
     def __init__(
         self,
-        data: str | Iterable[str] | PyDataset | Batches,
+        data: Data | PyDataset | Batches,
         *,
         batch_size: int | None = None,
         batched: bool = True,
@@ -143,7 +144,7 @@ class Loader(Batches):
         """Samples that every batch has, or None if they may differ."""
         last = self.options.value("last") or ("drop" if self.options.value("drop_last") else None)
         uneven = last == "uneven" or (last is None and self.options.value("shard_world_size") == 1)
-        if uneven or self._batch_transform is not None or self.core().skips_errors:
+        if uneven or self._batch_transform is not None or not self.keeps_sizes:
             return None
         size: int = self.options.value("batch_size")
         return size
@@ -173,7 +174,7 @@ class Loader(Batches):
     def _dataset(self, given: deque[Position] | None) -> Any:
         signature = self.output_signature
         begin = self._planned if given is not None else self._past_the_end(self._planned)
-        whole = begin[1] == 0 and not self.core().skips_errors
+        whole = begin[1] == 0 and self.keeps_sizes
 
         def elements() -> Iterator[tuple[Any, ...]]:
             return self._elements(signature, given, whole=whole)
@@ -303,7 +304,7 @@ class Loader(Batches):
 
 
 def make_tf_dataset(
-    uri: str | Iterable[str] | PyDataset | Batches,
+    uri: Data | PyDataset | Batches,
     *,
     pattern: str | None = None,
     batch_size: int = 1,
@@ -316,7 +317,7 @@ def make_tf_dataset(
     what the ``decoder`` makes of the objects. For a state that can be saved, use :class:`Loader` and its ``dataset()``.
 
     Args:
-        uri: A prefix, one object, a URI with a ``*``, an iterable of URIs, or a data set of this package.
+        uri: A prefix, one object, a URI with a ``*``, an iterable of URIs, or a data set or source of this package.
         pattern: A glob on the key below the prefix or on its last segment.
         batch_size: Samples in an element.
         map_fn: A function of tensors, as for ``Dataset.map``.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import json
 import os
 import pickle
 import signal
@@ -17,7 +18,8 @@ import pytest
 import s3dlio
 from s3dlio import ConfigError, CorruptDataError, NotFoundError, S3JaxIterable, StateMismatchError, TransformError
 
-from tests.frameworks.programs.numbers import put_numbers, rank_batches, sequence
+from tests.fixtures.servers import free_port
+from tests.frameworks.programs.numbers import ROOT, put_numbers, rank_batches, sequence
 
 PROGRAM = Path(__file__).parent / "programs" / "jax_train.py"
 COUNT = 30
@@ -39,16 +41,6 @@ for batch in jax_iter:
     # JAX training code
     pass
 """
-
-
-@pytest.fixture(scope="module")
-def jax() -> Any:
-    import jax
-
-    jax.config.update("jax_platforms", "cpu")
-    jax.config.update("jax_num_cpu_devices", 4)
-    assert len(jax.devices()) == 4
-    return jax
 
 
 @pytest.fixture(scope="module")
@@ -345,9 +337,38 @@ class TestGrain:
         assert [labels(batch) for batch in again] == rest
         assert sorted([*first, *(label for batch in rest for label in batch)]) == [*range(COUNT)]
 
+    def test_records_of_files(self, sj, tmp_path) -> None:
+        with s3dlio.TFRecordWriter(tmp_path / "a.tfrecord", index=True) as writer:
+            for number in range(5):
+                writer.write(bytes([number]))
+        source = sj.Source(f"file://{tmp_path}/", pattern="*.tfrecord", format="tfrecord")
+        assert [sample.tolist() for sample in source.__getitems__(range(5))] == [[number] for number in range(5)]
+        (batch,) = sj.Loader(source.dataset, batch_size=5)
+        assert batch.shape == (5, 1)
+
     def test_plain_bytes(self, sj, tmp_path) -> None:
         put_numbers(f"file://{tmp_path}/", 3)
         assert sj.Source(f"file://{tmp_path}/", pattern="*2.bin")[0].tolist() == [2, 0, 0, 0]
+
+
+def test_two_processes_make_global_arrays(arrays) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "tests.frameworks.programs.jax_processes", arrays, str(port)]
+    environment = os.environ | {"JAX_NUM_CPU_DEVICES": "2"}
+    processes = [
+        subprocess.Popen(
+            [*command, str(index)], env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for index in range(2)
+    ]
+    said = [process.communicate(timeout=90) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    found = [json.loads(out.splitlines()[-1]) for out, _ in said]
+    for rank, one in enumerate(found):
+        assert [tuple(batch) for batch in one["own"]] == pure(0, rank, 2)
+        assert (one["state"]["rank"], one["state"]["world"]) == (rank, 2)
+    whole = [sum(a) + sum(b) for a, b in zip(pure(0, 0, 2), pure(0, 1, 2), strict=True)]
+    assert found[0]["sums"] == found[1]["sums"] == whole
 
 
 @pytest.mark.usefixtures("jax")
@@ -355,10 +376,9 @@ class TestTraining:
     """A program on four devices is killed in mid-epoch; what goes on ends with the very same model."""
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        environment = os.environ | {
-            "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
-            "JAX_PLATFORMS": "cpu",
-        }
+        # The flag of XLA takes the place of the setting that the tests themselves run with.
+        environment = {name: value for name, value in os.environ.items() if name != "JAX_NUM_CPU_DEVICES"}
+        environment["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
         # The folder of the program has a `numbers` of its own.
         command = [sys.executable, "-P", str(PROGRAM), *arguments]
         return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -374,7 +394,7 @@ class TestTraining:
         resumed = self.start(arrays, str(tmp_path / "broken"), "0")
         said = resumed.communicate(timeout=60)
         assert resumed.returncode == 0, said
-        ended = [np.load(tmp_path / name / "checkpoint.npz") for name in ("whole", "broken")]
+        ended = [s3dlio.read_npz(f"file://{tmp_path}/{name}/checkpoint.npz") for name in ("whole", "broken")]
         assert ended[0]["steps"] == 12
         assert np.array_equal(ended[0]["weights"], ended[1]["weights"])
         assert np.any(ended[0]["weights"])

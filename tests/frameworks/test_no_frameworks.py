@@ -45,6 +45,8 @@ def test_a_missing_framework_says_what_to_install(extra: str, framework: str) ->
         "tensorflow": ["make_tf_dataset"],
     }
     attempts = [f"import s3dlio.{extra}", *(f"from s3dlio import {name}" for name in names.get(extra, ()))]
+    if extra in {"jax", "tensorflow"}:
+        attempts.append(f"from s3dlio.jax_tf import {names[extra][0]}")
     said = run(
         WITHOUT
         + f"""

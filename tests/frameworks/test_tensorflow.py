@@ -50,8 +50,9 @@ def tf() -> Any:
 @pytest.fixture(scope="module")
 def st(tf) -> Any:
     import s3dlio.tensorflow
+    from s3dlio.jax_tf import make_tf_dataset
 
-    assert s3dlio.make_tf_dataset is s3dlio.tensorflow.make_tf_dataset
+    assert make_tf_dataset is s3dlio.make_tf_dataset is s3dlio.tensorflow.make_tf_dataset
     return s3dlio.tensorflow
 
 
@@ -145,6 +146,22 @@ class TestElements:
         assert data.element_spec == (tf.TensorSpec([None, 2, 3], tf.float32), tf.TensorSpec([None], tf.string))
         x, names = next(iter(data))
         assert x[:, 0, 0].numpy().tolist() == [int(name) / 2 for name in names.numpy()]
+
+    def test_examples_of_tfrecord_files(self, tf, st, tmp_path) -> None:
+        for shard in range(2):
+            with s3dlio.TFRecordWriter(tmp_path / f"{shard}.tfrecord", index=True) as writer:
+                for number in range(5):
+                    writer.write_example({"label": shard * 5 + number})
+        data = st.make_tf_dataset(
+            f"file://{tmp_path}/",
+            pattern="*.tfrecord",
+            format="tfrecord",
+            transform=bytes,
+            batch_size=3,
+            shuffle=True,
+            map_fn=lambda batch: tf.io.parse_example(batch, {"label": tf.io.FixedLenFeature((), tf.int64)}),
+        )
+        assert sorted(label for batch in data for label in labels(batch)) == [*range(10)]
 
     def test_a_given_signature(self, tf, st, arrays) -> None:
         signature = tf.TensorSpec([None, None], tf.float64)

@@ -183,3 +183,48 @@ class TestState:
         state = made(arrays).state_dict() | {"sample": 1}
         with pytest.raises(StateMismatchError, match="1 samples"):
             made(arrays).load_state_dict(state)
+
+
+class TestRecords:
+    """The records of files, and what is done about bad ones."""
+
+    @pytest.fixture
+    def files(self, tmp_path) -> str:
+        for shard in range(3):
+            with s3dlio.TFRecordWriter(tmp_path / f"{shard}.tfrecord", index=True) as writer:
+                for number in range(7):
+                    writer.write(b"%d" % (shard * 7 + number))
+        return f"file://{tmp_path}/"
+
+    @pytest.mark.parametrize("kind", ["tfrecord", "auto"])
+    def test_of_tfrecord_files(self, files, kind):
+        options = {"pattern": "*.tfrecord", "format": kind, "batch_size": 4, "transform": lambda r: int(r.tobytes())}
+        batches = [batch.tolist() for batch in Batches(files, **options)]
+        assert [number for batch in batches for number in batch] == [*range(21)]
+        shuffled = Batches(files, shuffle=True, seed=SEED, **options)
+        whole = [batch.tolist() for batch in shuffled]
+        assert sorted(number for batch in whole for number in batch) == [*range(21)]
+        assert whole != batches
+        shuffled.load_state_dict(shuffled.state_at((0, 2)))
+        assert [batch.tolist() for batch in shuffled] == whole[2:]
+        assert shuffled.bottleneck().startswith("waited")
+
+    def test_of_a_data_source(self, files):
+        source = s3dlio.TFRecordDataSource([f"{files}{shard}.tfrecord" for shard in (2, 0)])
+        (batch,) = Batches(source, batch_size=14)
+        assert [array.tobytes() for array in batch] == [b"%d" % n for n in (*range(14, 21), *range(7))]
+
+    def test_of_another_loader(self, arrays):
+        assert numbers(Batches(made(arrays), batch_size=2, decoder="npz")) == [*range(COUNT)]
+        with pytest.raises(TypeError, match="format"):
+            Batches(made(arrays), format="tfrecord")
+
+    def test_bad_ones_can_be_replaced(self, texts, tmp_path):
+        data = Batches(texts, batch_size=2, on_error="replace", max_errors=1)
+        assert data.keeps_sizes
+        (tmp_path / "3.txt").unlink()
+        assert [len(batch) for batch in data] == [2, 2, 2]
+        assert data.stats()["skipped"] == 1
+        (tmp_path / "4.txt").unlink()
+        with pytest.raises(s3dlio.NotFoundError):
+            list(data)

@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import s3dlio
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from s3dlio.jax import Loader
 
@@ -34,7 +35,7 @@ def main(uri: str, folder: Path, die_after: int) -> None:
     loader = Loader(uri, decoder="npz", batch_size=8, shuffle=True, sharding=sharding, device_prefetch=2)
     weights, steps = jnp.zeros(6), 0
     if checkpoint.exists():
-        saved = np.load(checkpoint)
+        saved = s3dlio.read_npz(f"file://{checkpoint}")
         weights, steps = jnp.asarray(saved["weights"]), int(saved["steps"])
         loader.load_state_dict(json.loads(str(saved["state"])))
     while loader.epoch < 3:
