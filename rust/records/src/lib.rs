@@ -8,7 +8,6 @@
 //! [`convert`](mod@convert) turns one format into another.
 
 pub mod ahead;
-mod arena;
 pub mod array_record;
 mod coalesce;
 pub mod convert;
