@@ -27,6 +27,19 @@ from s3dlio.bulk import (
     stat_many_async,
 )
 from s3dlio.check import CheckReport, CheckStep, check, check_async
+from s3dlio.checkpoint import (
+    CheckpointManager,
+    PyCheckpointInfo,
+    PyCheckpointReader,
+    PyCheckpointStore,
+    PyCheckpointStream,
+    PyCheckpointWriter,
+    finalize_distributed_checkpoint,
+    load_checkpoint,
+    load_checkpoint_with_validation,
+    save_checkpoint,
+    save_distributed_shard,
+)
 from s3dlio.compat import (
     get_by_key,
     get_object,
@@ -41,9 +54,12 @@ from s3dlio.compat import (
 from s3dlio.dataset import PyDataset, create_dataset
 from s3dlio.errors import (
     AlreadyExistsError,
+    CheckpointError,
+    CheckpointExistsError,
     ConfigError,
     CorruptDataError,
     ForkedProcessError,
+    IncompleteCheckpointError,
     InvalidUriError,
     MissingArrayError,
     NotFoundError,
@@ -58,6 +74,7 @@ from s3dlio.errors import (
     TransformError,
     UnsupportedError,
 )
+from s3dlio.image import image_decoder
 from s3dlio.loader import PyBytesAsyncDataLoader, create_async_loader
 from s3dlio.logging import init_logging
 from s3dlio.multipart import MultipartUploadWriter
@@ -150,9 +167,13 @@ __all__ = [
     "BytesView",
     "CheckReport",
     "CheckStep",
+    "CheckpointError",
+    "CheckpointExistsError",
+    "CheckpointManager",
     "ConfigError",
     "CorruptDataError",
     "ForkedProcessError",
+    "IncompleteCheckpointError",
     "InvalidUriError",
     "LoaderOptions",
     "MissingArrayError",
@@ -164,6 +185,11 @@ __all__ = [
     "PermissionDeniedError",
     "PreconditionError",
     "PyBytesAsyncDataLoader",
+    "PyCheckpointInfo",
+    "PyCheckpointReader",
+    "PyCheckpointStore",
+    "PyCheckpointStream",
+    "PyCheckpointWriter",
     "PyDataset",
     "PyLoaderOptions",
     "PyObjectWriter",
@@ -212,6 +238,7 @@ __all__ = [
     "errors",
     "exists",
     "exists_async",
+    "finalize_distributed_checkpoint",
     "finalize_op_log",
     "generate_data",
     "generate_npz_bytes",
@@ -228,6 +255,7 @@ __all__ = [
     "get_range",
     "get_range_async",
     "get_tfrecord_index_entries",
+    "image_decoder",
     "index_tfrecord_bytes",
     "init_logging",
     "init_op_log",
@@ -240,6 +268,8 @@ __all__ = [
     "list_keys_from_s3",
     "list_objects",
     "list_uris",
+    "load_checkpoint",
+    "load_checkpoint_with_validation",
     "make_tf_dataset",
     "mkdir",
     "mkdir_async",
@@ -260,6 +290,8 @@ __all__ = [
     "read_npz_many",
     "read_npz_many_async",
     "read_tfrecord_index",
+    "save_checkpoint",
+    "save_distributed_shard",
     "stat",
     "stat_async",
     "stat_key",

@@ -218,6 +218,7 @@ class Loader:
         num_workers_pytorch: int,
         shuffle_window: int = 0,
         max_errors: int | None = None,
+        keep_batches: bool = True,
     ) -> Self: ...
     @property
     def batch_size(self) -> int:
@@ -906,3 +907,91 @@ def set_log_level(level: str) -> None: ...
 def set_log_sink(sink: Callable[[], None]) -> None: ...
 def take_log_events() -> tuple[list[tuple[str, str, str, str, float]], int]: ...
 def run_cli(arguments: Sequence[str]) -> int: ...
+
+_Extent: TypeAlias = tuple[list[int], list[int]]
+_GivenTensor: TypeAlias = tuple[str, str, list[int], Any, _Extent | None, bool]
+
+def checkpoint_save(uri: str, given: list[_GivenTensor], tree: str, level: int | None) -> Operation[None]:
+    """Write values as one object."""
+
+def checkpoint_save_beside(
+    uri: str,
+    given: list[_GivenTensor],
+    tree: str,
+    level: int | None,
+    save_id: str,
+    rank: int,
+    world_size: int,
+    overwrite: bool,
+) -> Operation[None]:
+    """Write the shard of a rank under a name of the user's."""
+
+def checkpoint_finalize(uri: str, world_size: int) -> Operation[str]:
+    """Make the shards beside each other a checkpoint; gives the URI of its manifest."""
+
+def checkpoint_save_shard(
+    uri: str,
+    given: list[_GivenTensor],
+    tree: str,
+    level: int | None,
+    step: int,
+    attempt: str,
+    rank: int,
+    world_size: int,
+    nonce: int,
+    strategy: str,
+    announce: bool,
+) -> Operation[dict[str, Any]]:
+    """Write the shard of a rank of an attempt; gives what the manifest will say of it."""
+
+def checkpoint_commit(
+    uri: str,
+    step: int,
+    attempt: str,
+    world_size: int,
+    timeout: float,
+    overwrite: bool,
+    framework: str,
+    name: str,
+    epoch: int,
+    user_meta: str,
+    metrics: str,
+    shards: list[bytes] | None,
+) -> Operation[str]:
+    """Commit an attempt; gives the key of its manifest."""
+
+def checkpoint_steps(uri: str) -> Operation[list[int]]:
+    """Return the committed steps, in order."""
+
+def checkpoint_latest(uri: str) -> Operation[int | None]:
+    """Return the newest committed step."""
+
+def checkpoint_gc(uri: str, steps: list[int], grace: float) -> Operation[tuple[list[int], int]]:
+    """Remove steps, and attempts that were given up; gives the steps and the number of objects."""
+
+def checkpoint_balance(sizes: list[tuple[str, int]], world_size: int) -> list[int]:
+    """Return the rank that stores each of these tensors, which all ranks have."""
+
+@final
+class Checkpoint:
+    """An open checkpoint."""
+
+    @staticmethod
+    def object(uri: str) -> Operation[Checkpoint]:
+        """Open one object."""
+    @staticmethod
+    def step(uri: str, step: int | None) -> Operation[Checkpoint]:
+        """Open a step; the newest if it is ``None``."""
+    @staticmethod
+    def beside(uri: str) -> Operation[Checkpoint]:
+        """Open shards beside each other."""
+    def manifest(self) -> dict[str, Any]:
+        """Return what the manifest says."""
+    def tree(self, rank: int) -> Operation[tuple[str, list[tuple[str, str, list[int]]]]]:
+        """Read the tree of a rank, and name, type and shape of each tensor of its shard."""
+    def whole(self, name: str) -> tuple[str, list[int]] | None:
+        """Return type and shape of a tensor that several shards make up."""
+    def read(self, rank: int, wanted: list[tuple[str, bool, _Extent | None, Any]], verify: bool) -> Operation[None]:
+        """Read tensors of a rank, and of all, into memory."""
+    def verify(self) -> Operation[int]:
+        """Read everything and compare it with its checksums; gives the number of bytes."""

@@ -98,7 +98,8 @@ class Batches:
         # Samples that Python handles one by one are not stacked by the core.
         single = self._transform is not None or not self.batched
         collate: dict[str, Any] = {"collate": "list"} if single else {}
-        return _s3dlio.Loader(self._objects, **self.options.core_kwargs(**collate, **changes))
+        core = self.options.core_kwargs(keep_batches=self.batched, **collate, **changes)
+        return _s3dlio.Loader(self._objects, **core)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_running": None}

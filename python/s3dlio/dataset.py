@@ -232,7 +232,9 @@ class PyDataset(Sequence[Any]):
 
     def __iter__(self) -> Iterator[Any]:
         """Iterate one epoch, reading ahead."""
-        core = _s3dlio.Loader(self.objects, **self.options.core_kwargs(batch_size=1, collate="list"))
+        core = _s3dlio.Loader(
+            self.objects, **self.options.core_kwargs(batch_size=1, collate="list", keep_batches=False)
+        )
         load_numpy()
         epoch, self._epoch = self._epoch, self._epoch + 1
         batches = core.iterate(epoch, 0)

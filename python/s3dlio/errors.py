@@ -9,9 +9,12 @@ from __future__ import annotations
 
 __all__ = [
     "AlreadyExistsError",
+    "CheckpointError",
+    "CheckpointExistsError",
     "ConfigError",
     "CorruptDataError",
     "ForkedProcessError",
+    "IncompleteCheckpointError",
     "InvalidUriError",
     "MissingArrayError",
     "NotFoundError",
@@ -99,6 +102,18 @@ class StoreError(S3dlioError, OSError):
 
 class StoreTimeoutError(S3dlioError, TimeoutError):
     """No answer within the configured time."""
+
+
+class CheckpointError(S3dlioError):
+    """The request makes no sense for this checkpoint; the message says what was found and what was expected."""
+
+
+class IncompleteCheckpointError(CheckpointError):
+    """Parts of a checkpoint are missing, or do not belong together."""
+
+
+class CheckpointExistsError(CheckpointError, FileExistsError):
+    """Another save has committed this checkpoint."""
 
 
 class StateMismatchError(S3dlioError, ValueError):

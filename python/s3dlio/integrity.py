@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from os import PathLike, fspath
+from os import PathLike
 from typing import Self
 
 from s3dlio import _s3dlio, aio
+from s3dlio.arguments import as_uri
 
 __all__ = ["FileFault", "RecoveredRecords", "VerifyReport", "recover", "verify", "verify_async"]
 
@@ -88,12 +89,12 @@ def verify(uri: str | PathLike[str], format: str | None = None) -> VerifyReport:
         UnsupportedError: The file is of none of these formats, or is an array that needs pickle.
         NotFoundError, PermissionDeniedError, StoreTimeoutError, StoreError: The store refused or failed.
     """
-    return _report(_s3dlio.verify_file(fspath(uri), format).wait())
+    return _report(_s3dlio.verify_file(as_uri(uri), format).wait())
 
 
 async def verify_async(uri: str | PathLike[str], format: str | None = None) -> VerifyReport:  # noqa: A002 - what it is
     """As :func:`verify`."""
-    return _report(await aio.result(_s3dlio.verify_file(fspath(uri), format)))
+    return _report(await aio.result(_s3dlio.verify_file(as_uri(uri), format)))
 
 
 class RecoveredRecords(Iterator[bytes]):
@@ -103,7 +104,7 @@ class RecoveredRecords(Iterator[bytes]):
     """
 
     def __init__(self, uri: str | PathLike[str], format: str | None = None) -> None:  # noqa: A002 - what it is
-        self._records = _s3dlio.SalvagedRecords.open(fspath(uri), format).wait()
+        self._records = _s3dlio.SalvagedRecords.open(as_uri(uri), format).wait()
         self._batch: Iterator[bytes] = iter(())
 
     def __iter__(self) -> Self:

@@ -59,7 +59,7 @@ class PyBytesAsyncDataLoader:
         return "batch_size" in self.options
 
     def _core(self) -> _s3dlio.Loader:
-        changes = {} if self._batched else {"batch_size": 1, "collate": "list"}
+        changes = {} if self._batched else {"batch_size": 1, "collate": "list", "keep_batches": False}
         return _s3dlio.Loader(self.dataset.objects, **self.options.core_kwargs(**changes))
 
     def __len__(self) -> int:

@@ -35,6 +35,12 @@ def _word(*words: object) -> _Check:
     return check
 
 
+def _decoder(value: Any) -> str | None:
+    if value in {"bytes", "npz", "npy", "image"} or (isinstance(value, str) and value.startswith("image:")):
+        return None
+    return "'bytes', 'npz', 'npy' or 'image', as in 'image:224x224,crop,rgb,hwc' (see image_decoder)"
+
+
 def _optional(inner: _Check) -> _Check:
     def check(value: Any) -> str | None:
         return None if value is None or (wrong := inner(value)) is None else f"None or {wrong}"
@@ -66,7 +72,7 @@ _FIELDS: dict[str, tuple[Any, _Check]] = {
     "shuffle": (False, _shuffle),
     "seed": (0, _integer(0, _U64)),
     "shuffle_window": (0, _integer(0, 1 << 16)),
-    "decoder": ("bytes", _word("bytes", "npz", "npy")),
+    "decoder": ("bytes", _decoder),
     "collate": ("stack", _word("stack", "list")),
     "on_error": ("raise", _word("raise", "skip", "replace")),
     "max_errors": (None, _optional(_integer(0, _U64))),
@@ -179,11 +185,12 @@ class LoaderOptions(Mapping[str, Any]):
     Options (default): ``batch_size`` (32) samples in a batch; ``drop_last`` (False); ``last`` (None) what becomes of an
     uneven tail: ``"drop"``, ``"pad"``, ``"wrap"``, ``"uneven"``; ``shuffle`` (False) also ``"global"``, ``"block"``,
     and True for the one that fits the data set; ``seed`` (0); ``shuffle_window`` (0: about 32 MiB) blocks that a block
-    shuffle mixes; ``decoder`` (``"bytes"``) also ``"npz"``, ``"npy"``; ``collate`` (``"stack"``) or ``"list"``;
-    ``on_error`` (``"raise"``), ``"skip"`` or ``"replace"``; ``max_errors`` (None: no bound) bad samples of an iteration
-    beyond which the next one is raised all the same; ``memory_budget`` (None: ``S3DLIO_MEMORY_BUDGET`` or 256 MiB)
-    bytes read ahead; ``num_workers`` (0: automatic) network reads in flight; ``prefetch`` (0: as the budget allows)
-    batches read ahead; ``timeout_seconds`` (None) longest wait for a batch; ``reader_mode`` (``"sequential"``) or
+    shuffle mixes; ``decoder`` (``"bytes"``) also ``"npz"``, ``"npy"``, ``"image"`` (see
+    :func:`~s3dlio.image_decoder`); ``collate`` (``"stack"``) or ``"list"``; ``on_error`` (``"raise"``), ``"skip"`` or
+    ``"replace"``; ``max_errors`` (None: no bound) bad samples of an iteration beyond which the next one is raised all
+    the same; ``memory_budget`` (None: ``S3DLIO_MEMORY_BUDGET`` or 256 MiB) bytes read ahead; ``num_workers`` (0:
+    automatic) network reads in flight; ``prefetch`` (0: as the budget allows) batches read ahead; ``timeout_seconds``
+    (None) longest wait for a batch; ``reader_mode`` (``"sequential"``) or
     ``"range"``: whether objects above twice ``part_size`` (8 MiB) come in up to ``max_inflight_parts`` (4) parallel
     ranges; ``shard_rank`` (0) of ``shard_world_size`` (1); ``worker_id`` (0) of ``num_workers_pytorch`` (1);
     ``auto_tune`` (False) chooses ``num_workers`` and ``prefetch`` whatever they say; ``enable_transforms`` (True)

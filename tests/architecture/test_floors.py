@@ -18,9 +18,11 @@ INTERNAL = {
     "s3dlio-store": {"s3dlio-runtime"},
     "s3dlio-records": {"s3dlio-formats", "s3dlio-runtime", "s3dlio-store"},
     "s3dlio-loader": {"s3dlio-formats", "s3dlio-runtime", "s3dlio-store", "s3dlio-records"},
+    "s3dlio-checkpoint": {"s3dlio-formats", "s3dlio-runtime", "s3dlio-store", "s3dlio-records"},
     "s3dlio-cli": {"s3dlio-formats", "s3dlio-runtime", "s3dlio-store", "s3dlio-records"},
     "s3dlio-python": {
         *("s3dlio-formats", "s3dlio-runtime", "s3dlio-store", "s3dlio-records", "s3dlio-loader", "s3dlio-cli"),
+        "s3dlio-checkpoint",
     },
     "s3dlio-testkit": {"s3dlio-formats", "s3dlio-runtime", "s3dlio-store"},
 }
@@ -33,6 +35,7 @@ NEVER = {
     "s3dlio-store": {"npyz", "zip", "prost", "tch"},
     "s3dlio-records": {"object_store", "rustix", "tch"},
     "s3dlio-loader": {"object_store", "tch"},
+    "s3dlio-checkpoint": {"object_store", "rustix", "tch"},
     "s3dlio-cli": {"object_store", "npyz", "zip", "tch"},
     "s3dlio-python": {"object_store", "npyz", "zip", "tch"},
     "s3dlio-testkit": {"tch"},
@@ -131,6 +134,7 @@ def test_formats_touch_no_operating_system() -> None:
         ("s3dlio-records", ("s3dlio-loader", "normal")),
         ("s3dlio-loader", ("numpy", "dev")),
         ("s3dlio-loader", ("s3dlio-testkit", "normal")),
+        ("s3dlio-checkpoint", ("s3dlio-loader", "normal")),
         ("s3dlio-python", ("tch", "normal")),
         ("s3dlio-python", ("rayon", "normal")),
     ],

@@ -108,7 +108,9 @@ def test_data_source():
 
 def test_file_instruction():
     records = write("large_file.array_record", 3000)
-    names, _ = run(example("FileInstruction("))
+    # Taken for granted from the examples before it.
+    given = "from array_record.python import array_record_data_source\n"
+    names, _ = run(given + example("FileInstruction("))
     assert len(names["data_source"]) == 1000
     assert names["data_source"][0] == records[1000]
     assert names["data_source"][999] == records[1999]

@@ -240,11 +240,24 @@ def test_samples_that_the_transform_refuses_are_skipped_too(
 
 
 @pytest.mark.parametrize("transform", [None, lambda sample: sample["number"]])
-def test_a_batch_that_loses_all_samples_warns(records: list[str], transform: Any) -> None:
+def test_a_batch_of_bad_records_gets_one_of_another(records: list[str], transform: Any) -> None:
     for index in (3, 4, 5):
         s3dlio.put(records[index], b"plain text")
+    loader = skipping(prefix(records), transform=transform)
+    batches = [batch["number"] if transform is None else batch for batch in loader]
+    assert [len(batch) for batch in batches] == [3, 1, 3, 3]
+    assert int(batches[1][0]) not in (3, 4, 5)
+    assert loader.stats()["skipped"] == 3
+
+
+def test_a_batch_that_loses_all_samples_to_the_transform_warns(records: list[str]) -> None:
+    def refuse(sample: dict[str, Any]) -> Any:
+        if int(sample["number"]) in (3, 4, 5):
+            raise ValueError
+        return sample["number"]
+
     with pytest.warns(RuntimeWarning, match="every sample of batch 1 was skipped"):
-        assert len(list(skipping(prefix(records), transform=transform))) == 3
+        assert len(list(skipping(prefix(records), transform=refuse))) == 3
 
 
 def test_skipping_in_sample_mode(records: list[str]) -> None:

@@ -40,8 +40,9 @@ def test_a_map_dataset_gives_records_by_number(base, workers):
     assert sorted(value for batch in loader for value in batch) == [*range(N)]
 
 
-@pytest.mark.parametrize("context", ["fork", "spawn"])
-@pytest.mark.parametrize("shuffle", [False, "block", "global"])
+@pytest.mark.parametrize(
+    ("context", "shuffle"), [("fork", False), ("fork", "block"), ("fork", "global"), ("spawn", "block")]
+)
 def test_workers_share_the_records(base, context, shuffle):
     dataset = S3IterableDataset(base, format="array_record", shuffle=shuffle, batch_size=4)
     alone = [[number(record) for record in batch] for batch in dataset]
@@ -139,6 +140,6 @@ def test_a_stream_goes_on_from_its_state(streams, kind):
 def test_streams_refuse_what_cannot_be(streams):
     with pytest.raises(s3dlio.errors.ConfigError, match="format"):
         StreamDataset(streams["disky"], format="npz")
-    loader = DataLoader(StreamDataset(streams["disky"], format="disky"), batch_size=None, num_workers=5)
-    with pytest.raises(s3dlio.errors.ConfigError, match="4 readers"):
+    loader = DataLoader(StreamDataset(f"{streams['disky']}0.disky", format="disky"), batch_size=None, num_workers=2)
+    with pytest.raises(s3dlio.errors.ConfigError, match="at most 1 readers"):
         list(loader)

@@ -92,7 +92,7 @@ class TestVerify:
 
     def test_damage_is_reported_by_its_place(self, files):
         for kind in ("array_record", "disky", "tfrecord", "npz"):
-            damage(files[kind], 250)
+            damage(files[kind], 200)
         done = cli("--json", "verify", *files.values(), code=None)
         assert done.returncode == 1
         found = [json.loads(line) for line in done.stdout.splitlines()]
@@ -100,7 +100,7 @@ class TestVerify:
         for one in found[:4]:
             assert one["num_faults"] == len(one["faults"]) == 1
             ((start, end), offset) = one["faults"][0]["lost"], one["faults"][0]["offset"]
-            assert start <= offset <= 250 < end
+            assert start <= offset <= 200 < end
         assert found[2]["records"] == 299
         text = cli("verify", files["tfrecord"], code=None)
         assert text.returncode == 1

@@ -87,7 +87,7 @@ def test_damaged_disky(tmp_path: Path, entry):
 def test_an_unfinished_array_record_is_recovered(tmp_path: Path):
     records = [b"%d|" % number * 100 for number in range(1000)]
     path = tmp_path / "a.array_record"
-    with array_record.ArrayRecordWriter(str(path), "group_size:10") as writer:
+    with array_record.ArrayRecordWriter(str(path), "group_size:10,uncompressed") as writer:
         for record in records:
             writer.write(record)
     content = path.read_bytes()
@@ -151,7 +151,7 @@ class TestTFRecord:
 @pytest.mark.parametrize("compress", [False, 6])
 def test_archives(tmp_path: Path, compress):
     uri = f"file://{tmp_path}/a.npz"
-    arrays = {name: np.arange(100_000) % (7 + at) for at, name in enumerate("abc")}
+    arrays = {name: np.random.default_rng(1).integers(0, 9, 100_000) for name in "abc"}
     s3dlio.write_npz(uri, arrays, compress=compress)
     report = integrity.verify(uri)
     assert (report.ok, report.format, report.records) == (True, "npz", 3)
@@ -161,7 +161,7 @@ def test_archives(tmp_path: Path, compress):
     path.write_bytes(content)
     report = integrity.verify(uri)
     assert (report.num_faults, report.records) == (1, 2)
-    assert "'b.npy'" in report.faults[0].detail
+    assert "b.npy" in report.faults[0].detail
     assert len(content) // 2 in report.faults[0].lost
     path.write_bytes(content[:-10])
     assert not integrity.verify(uri).ok

@@ -192,6 +192,8 @@ LIMITS = {
     "num_workers": (0, 512),
     "prefetch": (0, 1024),
     "seed": (0, 2**64 - 1),
+    "shuffle_window": (0, 1 << 16),
+    "max_errors": (0, 2**64 - 1),
 }
 
 
@@ -232,8 +234,8 @@ def test_the_core_refuses_seconds_that_are_no_number(objects, value):
         ("last", ("drop", "pad", "wrap", "uneven")),
         ("decoder", ("bytes", "npz", "npy")),
         ("collate", ("stack", "list")),
-        ("on_error", ("raise", "skip")),
-        ("shuffle", ("none", "global")),
+        ("on_error", ("raise", "skip", "replace")),
+        ("shuffle", ("none", "global", "block")),
     ],
 )
 def test_python_and_rust_agree_on_words(objects, name, words):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
 
 import numpy as np
@@ -10,6 +11,7 @@ import s3dlio
 from s3dlio import state
 from s3dlio.array_record import ArrayRecordDataSource
 from s3dlio.array_record.array_record_module import ArrayRecordWriter
+from s3dlio.batches import Batches
 from s3dlio.errors import ConfigError, CorruptDataError, StateMismatchError
 from s3dlio.tfrecord import TFRecordDataSource, TFRecordWriter
 
@@ -37,10 +39,11 @@ def write_tfrecords(base: str, files: int = 2) -> str:
 WRITERS = {"array_record": write_array_records, "tfrecord": write_tfrecords}
 
 
-@pytest.fixture(params=WRITERS)
-def files(request, store) -> tuple[str, str]:
+@pytest.fixture(params=itertools.product(WRITERS, ("file", "s3")), ids="-".join)
+def files(request, place) -> tuple[str, str]:
     """Records in two files: their prefix and format."""
-    return WRITERS[request.param](f"{store}/{request.param}"), request.param
+    kind, where = request.param
+    return WRITERS[kind](f"{place(where)}/{kind}"), kind
 
 
 def test_records_are_a_sequence(files):
@@ -108,10 +111,11 @@ def test_pickles_with_its_layout(files):
     parts = s3dlio.PyDataset.mix([dataset.select(range(10)), dataset.select([7, 3]).repeat(2)], [2, 1])
     copied = pickle.loads(pickle.dumps(s3dlio.PyDataset.concat([parts, dataset])))
     assert len(copied) == 74
-    assert [bytes(view) for view in copied][:14] == [*RECORDS[:10], *[RECORDS[7], RECORDS[3]] * 2]
+    assert copied[:14] == [*RECORDS[:10], *[RECORDS[7], RECORDS[3]] * 2]
 
 
-def test_members_of_archives(store):
+def test_members_of_archives(place):
+    store = place("s3")
     for number in range(3):
         arrays = {f"a{i}": np.full((2, 3), 10 * number + i, dtype=np.int32) for i in range(4)}
         s3dlio.write_npz(f"{store}/arrays/{number}.npz", arrays)
@@ -127,8 +131,8 @@ def test_members_of_archives(store):
         [*s3dlio.PyDataset(f"{store}/arrays/", {"decoder": "bytes"}, format="npz")]
 
 
-def test_mixtures_draw_by_weight(store):
-    base = write_array_records(f"{store}/mix")
+def test_mixtures_draw_by_weight(tmp_path):
+    base = write_array_records(str(tmp_path))
     whole = s3dlio.PyDataset(base, format="array_record")
     left, right = whole.select(range(50)), whole.select(range(50, 60))
     mixed = s3dlio.PyDataset.mix([left, right], weights=[0.75, 0.25])
@@ -191,3 +195,16 @@ def test_an_epoch_from_a_store_is_few_requests(testkit):
     before = s3dlio.stats()["get_requests"]
     assert sorted(bytes(view) for view in dataset) == sorted(records)
     assert s3dlio.stats()["get_requests"] - before <= 6, "4 MB in blocks of 1 MiB"
+
+
+def test_batches_of_arrays_without_a_framework(tmp_path):
+    base = write_array_records(str(tmp_path))
+    batches = Batches(
+        base, format="array_record", batch_size=8, shuffle=True, seed=2, last="uneven", rank=0, world_size=1
+    )
+    found = [[bytes(record) for record in batch] for batch in batches]
+    assert [len(batch) for batch in found] == [8] * 7 + [4]
+    assert sorted(record for batch in found for record in batch) == sorted(RECORDS)
+    s3dlio.write_npz(f"file://{tmp_path}/arrays.npz", {f"a{i}": np.full(3, i) for i in range(4)})
+    stacked = [*Batches(f"file://{tmp_path}/arrays.npz", format="npz", batch_size=2, rank=0, world_size=1)]
+    assert [batch.tolist() for batch in stacked] == [[[0] * 3, [1] * 3], [[2] * 3, [3] * 3]]

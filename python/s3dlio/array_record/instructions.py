@@ -109,8 +109,10 @@ def _spans(path: object) -> list[Span]:
         return _expanded(path)
     if isinstance(path, PurePath):
         return [Span(_text(path))]
-    if isinstance(path, FileInstructionLike):
-        return [Span(_text(path.filename), path.skip, path.skip + path.take)]
+    # Asking for `examples_in_shard`, as `isinstance` with the protocol does, would open the file.
+    if all(hasattr(path, name) for name in ("filename", "skip", "take")):
+        found = cast("FileInstructionLike", path)
+        return [Span(_text(found.filename), found.skip, found.skip + found.take)]
     message = f"paths: found {path!r}, expected a str, a pathlib.Path, or an object with filename, skip and take"
     raise ConfigError(message)
 

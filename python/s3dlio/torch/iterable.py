@@ -185,6 +185,7 @@ class S3IterableDataset(IterableDataset[Any]):
         rank, world = self._rank_and_world()
         # Samples that Python handles one by one are not stacked by the core.
         single: dict[str, Any] = {} if self._batched and self.transform is None else {"collate": "list"}
+        single["keep_batches"] = self._batched
         core = self._options.core_kwargs(
             shard_rank=rank, shard_world_size=world, worker_id=number, num_workers_pytorch=workers, **single
         )

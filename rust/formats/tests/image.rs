@@ -103,7 +103,8 @@ fn padding_is_black_above_and_below() {
 #[test]
 fn sides_of_one_pixel_work() {
     for (width, height) in [(1, 1), (1, 700), (700, 1)] {
-        let bytes = encoded(&DynamicImage::ImageRgb8(RgbImage::from_pixel(width, height, Rgb([9; 3]))), ImageFormat::Png);
+        let bytes =
+            encoded(&DynamicImage::ImageRgb8(RgbImage::from_pixel(width, height, Rgb([9; 3]))), ImageFormat::Png);
         for fit in [Fit::Crop, Fit::Stretch, Fit::Pad] {
             let array = decode(&bytes, &sized(7, 3, fit)).unwrap();
             assert_eq!(array.data.len(), 63, "{width} x {height} {fit:?}");

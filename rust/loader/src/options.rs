@@ -58,7 +58,7 @@ pub enum OnError {
     /// The iteration ends with the error.
     #[default]
     Raise,
-    /// The sample is left out, counted and reported; its batch is shorter. Of a batch without a good sample one is replaced.
+    /// The sample is left out, counted and reported; its batch is shorter.
     Skip,
     /// Another record takes its place, always the same one; it is counted and reported.
     Replace,
@@ -87,6 +87,9 @@ pub struct LoaderOptions {
     pub on_error: OnError,
     /// Bad records of one iteration beyond which the next is an error all the same; `None` is without a bound.
     pub max_errors: Option<u64>,
+    /// Whether a batch without a good sample gets another in place of its first: with `OnError::Skip` it would be empty,
+    /// and other ranks would wait for it. Where samples are handed out one by one, that does no harm.
+    pub keep_batches: bool,
     /// Bytes that fetched and decoded samples may take until the consumer has them; at least 1 MiB.
     pub memory_budget: u64,
     /// Batches ready or in work ahead of the consumer, 1 to 1,024; 0 leaves it to the memory budget.
@@ -112,6 +115,7 @@ impl Default for LoaderOptions {
             collate: Collate::Stack,
             on_error: OnError::Raise,
             max_errors: None,
+            keep_batches: true,
             memory_budget: settings::memory_budget(),
             prefetch: 0,
             reads: 0,

@@ -34,7 +34,7 @@ proptest! {
         last in prop::sample::select(vec![Last::Drop, Last::Pad, Last::Wrap]),
         on_error in prop::sample::select(vec![OnError::Skip, OnError::Replace]),
         shuffle in prop::sample::select(vec![Shuffle::None, Shuffle::Global]),
-        bad in prop::collection::btree_set(any::<prop::sample::Index>(), 0..12),
+        bad in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
     ) {
         let mut bad: BTreeSet<u64> = bad.iter().map(|index| index.index(usize::try_from(n).unwrap()) as u64).collect();
         // Some record is good, or there is nothing to give; and few enough are bad for one to be found.

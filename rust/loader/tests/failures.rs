@@ -102,7 +102,7 @@ fn missing_objects_are_left_out_and_filled_places_do_not_count_as_real() {
 }
 
 #[test]
-fn a_batch_of_bad_records_alone_is_empty() {
+fn of_a_batch_of_bad_records_alone_one_is_replaced() {
     let source: Arc<dyn RecordSource> = Arc::new(Fake::new(6, Some(1), |index| match index {
         2 | 3 => {
             network(Duration::ZERO, Err(StoreError::NotFound { uri: format!("fake://{index}"), detail: "gone".into() }))
@@ -110,6 +110,11 @@ fn a_batch_of_bad_records_alone_is_empty() {
         _ => network(Duration::ZERO, Ok(vec![index as u8])),
     }));
     let batches = all(iterate(&source, LoaderOptions { on_error: OnError::Skip, ..options(2) })).unwrap();
+    assert_eq!(batches.iter().map(|batch| samples(batch).len()).collect::<Vec<_>>(), [2, 1, 2]);
+    assert_eq!((batches[1].real, batches[1].skipped.len()), (1, 2));
+    assert!(![2, 3].contains(&batches[1].indices[0]));
+    let single = LoaderOptions { on_error: OnError::Skip, keep_batches: false, ..options(2) };
+    let batches = all(iterate(&source, single)).unwrap();
     assert_eq!(batches.iter().map(|batch| samples(batch).len()).collect::<Vec<_>>(), [2, 0, 2]);
     assert_eq!((batches[1].real, batches[1].skipped.len()), (0, 2));
 }

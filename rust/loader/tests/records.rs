@@ -124,9 +124,9 @@ fn an_epoch_of_a_remote_file_costs_few_requests() {
             let before = gets();
             let batches = all(iterate(&source, LoaderOptions { shuffle, ..of(&source, 16) })).unwrap();
             check(&batches, &records);
-            // 6 MB in blocks of 1 MiB, of which neighbours may come together.
+            // 6 MB in blocks of 1 MiB, of which neighbours may come together; decoded chunks may be there still.
             let requests = gets() - before;
-            assert!((1..=8).contains(&requests), "{name} {shuffle}: {requests} requests");
+            assert!(requests <= 8, "{name} {shuffle}: {requests} requests");
         }
         // Two batches of a global shuffle, the first of which does not wait for the second.
         let first = LoaderOptions { shuffle: Shuffle::Global, prefetch: 1, ..of(&source, 64) };

@@ -8,6 +8,7 @@ use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
+use s3dlio_checkpoint::memory::Memory;
 use s3dlio_store::region::Region;
 
 type Returned = (Sender<PyBuffer<u8>>, Receiver<PyBuffer<u8>>);
@@ -94,4 +95,29 @@ fn borrow(object: &Bound<'_, PyAny>) -> PyResult<Lent> {
         view.call_method1("cast", ("B",))?
     };
     Ok(Lent(Some(PyBuffer::get(&flat)?)))
+}
+
+// SAFETY: the exporter keeps a contiguous, writable buffer of `len_bytes` alive and in place until the PyBuffer is
+// released, which needs this value to be dropped. That nobody else uses it meanwhile is the caller's side of the contract.
+unsafe impl Memory for Lent {
+    fn pointer(&self) -> *mut u8 {
+        self.0.as_ref().map_or(std::ptr::dangling_mut(), |buffer| buffer.buf_ptr().cast())
+    }
+
+    fn length(&self) -> usize {
+        self.0.as_ref().map_or(0, PyBuffer::len_bytes)
+    }
+}
+
+/// The memory of a flat array of bytes, to be filled.
+///
+/// # Errors
+/// `TypeError` for anything else, and for memory that cannot be written to.
+pub fn lend_writable(object: &Bound<'_, PyAny>) -> PyResult<impl Memory + use<>> {
+    release_returned(object.py());
+    let buffer = PyBuffer::<u8>::get(object)?;
+    if buffer.readonly() || !buffer.is_c_contiguous() {
+        return Err(PyTypeError::new_err("expected contiguous memory that can be written to"));
+    }
+    Ok(Lent(Some(buffer)))
 }

@@ -3,6 +3,7 @@
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use s3dlio_checkpoint::CheckpointError;
 use s3dlio_formats::error::FormatError;
 use s3dlio_loader::LoaderError;
 use s3dlio_records::RecordError;
@@ -19,6 +20,8 @@ pub enum Failure {
     Record(RecordError),
     /// Of an option of a function whose documented errors are all `OSError`.
     Option(RecordError),
+    /// Of a checkpoint.
+    Checkpoint(CheckpointError),
     /// Of a file's content; the URI it came from.
     Format(FormatError, String),
     /// No record of an index that counts from the end: the index, of how many, and the object.
@@ -28,6 +31,15 @@ pub enum Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
+    }
+}
+
+impl From<CheckpointError> for Failure {
+    fn from(error: CheckpointError) -> Self {
+        match error {
+            CheckpointError::Store(error) => Self::Store(error),
+            error => Self::Checkpoint(error),
+        }
     }
 }
 
@@ -93,6 +105,9 @@ fn describe(failure: &Failure) -> Told {
             let told = Told::new(record_class(error), error.to_string(), Some(error.uri().to_owned()), place.record);
             Told { offset: place.offset, ..told }
         }
+        Failure::Checkpoint(error) => {
+            Told::new(checkpoint_class(error), error.to_string(), Some(error.uri().to_owned()), None)
+        }
         Failure::Option(error) => Told::new("OptionError", error.to_string(), None, None),
         Failure::Index(index, length, uri) => {
             let message = format!("{uri}: record {index} was asked for, expected one of {length}");
@@ -102,6 +117,15 @@ fn describe(failure: &Failure) -> Told {
             let class = format_class(error.is_unsupported());
             Told::new(class, format!("{uri}: {error}"), Some(uri.clone()), None)
         }
+    }
+}
+
+fn checkpoint_class(error: &CheckpointError) -> &'static str {
+    match error {
+        CheckpointError::Store(error) => store_class(error),
+        CheckpointError::Incomplete { .. } => "IncompleteCheckpointError",
+        CheckpointError::Exists { .. } => "CheckpointExistsError",
+        CheckpointError::Invalid { .. } => "CheckpointError",
     }
 }
 

@@ -8,6 +8,7 @@ mod buffer;
 mod bulk;
 mod bytes_view;
 mod check;
+mod checkpoint;
 mod cli;
 mod completions;
 mod disky;
@@ -44,6 +45,7 @@ fn _s3dlio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let first = [verbs::register, bulk::register, loader::register, process::register, writer::register];
     let then = [shards::register, oplog::register, logging::register, check::register, cli::register];
     let records = [array_record::register, disky::register, examples::register, npz::register, tfrecord::register];
+    checkpoint::register(module)?;
     integrity::register(module)?;
     first.into_iter().chain(then).chain(records).try_for_each(|register| register(module))
 }

@@ -51,7 +51,7 @@ impl Loader {
     #[new]
     #[pyo3(signature = (objects, *, batch_size, drop_last, last, shuffle, seed, decoder, collate, on_error,
                         memory_budget, prefetch, num_workers, timeout_seconds, shard_rank, shard_world_size,
-                        worker_id, num_workers_pytorch, shuffle_window = 0, max_errors = None))]
+                        worker_id, num_workers_pytorch, shuffle_window = 0, max_errors = None, keep_batches = true))]
     #[allow(clippy::too_many_arguments, reason = "one keyword argument for each option")]
     fn new(
         objects: &Bound<'_, Objects>,
@@ -73,6 +73,7 @@ impl Loader {
         num_workers_pytorch: u64,
         shuffle_window: u64,
         max_errors: Option<u64>,
+        keep_batches: bool,
     ) -> PyResult<Self> {
         let defaults = LoaderOptions::default();
         let options = LoaderOptions {
@@ -83,6 +84,7 @@ impl Loader {
             seed,
             shuffle_window,
             max_errors,
+            keep_batches,
             decoder: checked(decoder.parse())?,
             collate: checked(collate.parse())?,
             on_error: checked(on_error.parse())?,

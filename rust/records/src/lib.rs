@@ -8,6 +8,7 @@
 //! [`convert`](mod@convert) turns one format into another.
 
 pub mod ahead;
+mod arena;
 pub mod array_record;
 mod coalesce;
 pub mod convert;

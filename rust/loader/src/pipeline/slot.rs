@@ -113,7 +113,7 @@ impl Slot {
         let left_out = |place: &Option<Arrived>| {
             place.as_ref().is_none_or(|one| matches!(&one.sample, Err(error) if error.concerns_one_record()))
         };
-        if shared.options.on_error != OnError::Skip || !arrived.iter().all(left_out) {
+        if shared.options.on_error != OnError::Skip || !shared.options.keep_batches || !arrived.iter().all(left_out) {
             return Some(arrived);
         }
         let Some(Arrived { index, sample: Err(error), permit }) = arrived.first_mut().and_then(Option::take) else {

@@ -70,12 +70,6 @@ impl File {
         })
     }
 
-    /// Bytes of the file.
-    #[must_use]
-    pub fn size(&self) -> u64 {
-        self.0.input.size()
-    }
-
     /// The records of each chunk and the bytes that they take decoded (in the file, where its index does not tell); none
     /// where the index is not in memory.
     pub fn chunks(&self) -> impl Iterator<Item = (Range<u64>, u64)> {

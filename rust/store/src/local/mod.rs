@@ -23,6 +23,7 @@ pub use remove::{make_directory, remove, remove_directory, remove_tree};
 pub use store::LocalStore;
 pub use temporary::Create;
 pub use walk::{Found, directory, is_temporary, walk};
+pub(crate) use write::write_pieces;
 pub use write::{write, write_atomic};
 
 use std::fs::Metadata;

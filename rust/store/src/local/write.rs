@@ -20,7 +20,7 @@ pub fn write(path: &str, data: &[u8], mode: Mode, create: &Create) -> Result<Str
 }
 
 /// As [`write`], with the contents in several pieces.
-pub(super) fn write_pieces<T: AsRef<[u8]>>(path: &str, pieces: &[T], mode: Mode, create: &Create) -> Result<String> {
+pub(crate) fn write_pieces<T: AsRef<[u8]>>(path: &str, pieces: &[T], mode: Mode, create: &Create) -> Result<String> {
     allowed(path, mode, create)?;
     let (temporary, file) = Temporary::beside(path, mode)?;
     let sink = Sink::new(file, path, mode)?;

@@ -67,6 +67,24 @@ async fn one(store: &dyn ObjectStore, uri: &Uri) -> Result<()> {
     }
 }
 
+/// Removes one object of a store that was opened before.
+pub(super) async fn remove_one(backend: &Backend, uri: &Uri) -> Result<()> {
+    refuse_directory(uri)?;
+    match backend {
+        Backend::Local(_) => {
+            let uri = uri.clone();
+            on_pool(move || remove(&uri, false)).await
+        }
+        Backend::Object(store) => {
+            let span = observe::begin(Verb::Delete, uri);
+            let result = one(&**store, uri).await;
+            size_cache::forget(store, uri);
+            span.end(0, &result);
+            result
+        }
+    }
+}
+
 async fn below(store: &Arc<dyn ObjectStore>, uri: &Uri) -> Result<()> {
     let prefix = uri.object_path()?;
     let marker = prefix.clone();

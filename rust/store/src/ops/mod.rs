@@ -13,6 +13,7 @@ mod into;
 mod list;
 mod put;
 mod stat;
+pub mod within;
 
 pub use bucket::{create_bucket, delete_bucket, make_directory};
 pub use bulk::{Produce, each, get_many, put_many, put_produced, stat_many};

@@ -186,6 +186,37 @@ where
     Err(StoreError::Length { uri: uri.to_string(), found: acknowledged, expected: total })
 }
 
+/// Sends `total` bytes in parts of `size` bytes, each made by `next` when its turn comes.
+pub(super) async fn send_pieces(
+    upload: &mut Upload,
+    uri: &Uri,
+    total: u64,
+    size: u64,
+    mut next: impl FnMut(usize) -> PutPayload + Send,
+) -> Result<()> {
+    let failed = |source| StoreError::object(uri.to_string(), source);
+    let mut tasks = JoinSet::new();
+    let (mut start, mut acknowledged) = (0, 0);
+    while start < total {
+        if tasks.len() >= PARTS_IN_FLIGHT {
+            acknowledged += finished(&mut tasks).await.map_err(failed)?;
+        }
+        let length = size.min(total - start);
+        let payload = next(usize::try_from(length).unwrap_or(usize::MAX));
+        let Some(sending) = upload.put_part(payload) else { break };
+        tasks.spawn(async move { sending.await.map(|()| length) });
+        stats::add(Counter::PutRequests, 1);
+        start += length;
+    }
+    while !tasks.is_empty() {
+        acknowledged += finished(&mut tasks).await.map_err(failed)?;
+    }
+    if acknowledged == total {
+        return Ok(());
+    }
+    Err(StoreError::Length { uri: uri.to_string(), found: acknowledged, expected: total })
+}
+
 async fn finished(tasks: &mut JoinSet<object_store::Result<u64>>) -> object_store::Result<u64> {
     match tasks.join_next().await {
         Some(joined) => joined?,

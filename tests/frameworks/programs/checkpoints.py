@@ -1,0 +1,72 @@
+"""Ranks that save and load through torch.distributed.checkpoint, started by torchrun."""
+
+from __future__ import annotations
+
+import random
+import sys
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
+from s3dlio.checkpoint import CheckpointManager, Shard
+from s3dlio.torch.dcp import DCPReader, DCPWriter
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import Shard as Along
+from torch.distributed.tensor import distribute_tensor, zeros
+
+WHOLE = torch.arange(30 * 6, dtype=torch.float32).reshape(30, 6)
+
+
+def state(*, filled: bool, axis: int) -> dict[str, Any]:
+    mesh = init_device_mesh("cpu", (dist.get_world_size(),))
+    weights = (
+        distribute_tensor(WHOLE, mesh, [Along(axis)])
+        if filled
+        else zeros(30, 6, device_mesh=mesh, placements=[Along(axis)])
+    )
+    return {
+        "model": {
+            "w": weights,
+            "bias": torch.arange(5, dtype=torch.bfloat16) if filled else torch.zeros(5, dtype=torch.bfloat16),
+        },
+        "optimizer": {"state": {0: {"step": 7 if filled else 0, "betas": (0.9, 0.999) if filled else None}}},
+        "rng": random.Random(5).getstate() if filled else None,  # noqa: S311
+    }
+
+
+def check(loaded: dict[str, Any], axis: int) -> None:
+    parts = WHOLE.chunk(dist.get_world_size(), axis)
+    assert torch.equal(loaded["model"]["w"].to_local(), parts[dist.get_rank()])
+    assert loaded["model"]["bias"].tolist() == [0, 1, 2, 3, 4]
+    assert loaded["optimizer"]["state"][0] == {"step": 7, "betas": (0.9, 0.999)}
+    assert loaded["rng"] == random.Random(5).getstate()  # noqa: S311
+
+
+def main() -> None:
+    what, uri = sys.argv[1:]
+    dist.init_process_group("gloo")
+    if what == "save":
+        dcp.save(state(filled=True, axis=0), storage_writer=DCPWriter(uri))
+        dcp.async_save(state(filled=True, axis=1), storage_writer=DCPWriter(f"{uri}/async", compress=True)).result()
+        manager = CheckpointManager(f"{uri}/own")
+        rows = WHOLE.chunk(dist.get_world_size(), 0)
+        start = sum(len(part) for part in rows[: dist.get_rank()])
+        manager.save(1, {"w": Shard(rows[dist.get_rank()], WHOLE.shape, (start, 0))})
+        dist.barrier()
+        assert torch.equal(manager.load()["w"], WHOLE)
+    elif what == "foreign":
+        dcp.save(state(filled=True, axis=0), checkpoint_id=uri.removeprefix("file://"))
+    for place in [uri] if what == "foreign" else [uri, f"{uri}/async"]:
+        for axis in (0, 1):
+            loaded = state(filled=False, axis=axis)
+            dcp.load(loaded, storage_reader=DCPReader(place))
+            check(loaded, axis)
+    dist.barrier()
+    if dist.get_rank() == 0:
+        sys.stdout.write("all ranks agree\n")
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
