@@ -229,9 +229,8 @@ class TestPipelines:
             loader(st, arrays)
 
     def test_replicas_and_an_abrupt_end(self, arrays) -> None:
-        done = run_program(
-            "-m", "tests.frameworks.programs.tensorflow_replicas", arrays, env={"TF_CPP_MIN_LOG_LEVEL": "3"}
-        )
+        command = ("-m", "tests.frameworks.programs.tensorflow_replicas", arrays)
+        done = run_program(*command, env={"TF_CPP_MIN_LOG_LEVEL": "3"}, timeout=100)
         found = json.loads(done.stdout)
         assert [tuple(batch) for batch in found["seen"]] == pure(0, last="drop")
         assert (found["state"]["epoch"], found["state"]["batch"]) == (2, 0)
