@@ -105,7 +105,7 @@ unsafe impl Memory for Lent {
     }
 
     fn length(&self) -> usize {
-        self.0.as_ref().map_or(0, PyBuffer::len_bytes)
+        self.0.as_ref().map_or(0, |buffer| buffer.len_bytes())
     }
 }
 
