@@ -35,6 +35,7 @@ impl Target {
     ///
     /// # Safety
     /// No two slices that overlap may be alive at the same time.
+    #[expect(clippy::mut_from_ref, reason = "threads fill parts of one memory; the caller keeps them apart")]
     pub(crate) unsafe fn slice(&self, range: Range<usize>) -> Option<&mut [u8]> {
         if range.start > range.end || range.end > self.length() {
             return None;

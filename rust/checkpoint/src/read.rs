@@ -96,7 +96,7 @@ impl Shard {
             Body::Plain { start, .. } => {
                 start + chunks.start * chunk..start + (chunks.end * chunk).min(self.header.buffer())
             }
-            Body::Packed { frames, .. } => {
+            Body::Packed { frames } => {
                 let [first, .., last] = &frames[chunks.start as usize..chunks.end as usize] else {
                     let frame = &frames[chunks.start as usize];
                     return frame.offset..frame.offset + u64::from(frame.length);
@@ -141,7 +141,7 @@ impl Shard {
             let read = &bytes[(inside.start - from) as usize..(inside.end - from) as usize];
             let content = match &self.body {
                 Body::Plain { .. } => read,
-                Body::Packed { frames, .. } => {
+                Body::Packed { frames } => {
                     raw.resize(size, 0);
                     container::unpack(read, &frames[number as usize], &mut raw).map_err(|error| self.at(error))?;
                     &raw
@@ -159,7 +159,7 @@ impl Shard {
     fn verify(&self, number: u64, content: &[u8], verify: bool) -> Result<()> {
         let expected = match &self.body {
             Body::Plain { checksums, .. } => checksums.as_ref().map(|checksums| checksums[number as usize]),
-            Body::Packed { frames, .. } => Some(frames[number as usize].raw),
+            Body::Packed { frames } => Some(frames[number as usize].raw),
         };
         let Some(expected) = expected.filter(|_| verify) else { return Ok(()) };
         let found = crc32c::crc32c(content);

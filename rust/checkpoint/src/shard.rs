@@ -8,7 +8,7 @@ use s3dlio_store::Uri;
 use s3dlio_store::ops::within;
 use s3dlio_store::registry::Backend;
 
-use crate::container::{self, ContainerHeader, Frame};
+use crate::container::{self, Frame};
 use crate::error::{CheckpointError, FormatError, Result};
 use crate::header::{self, CRC_TENSOR, Checksums, Header, Tensor};
 use crate::meta::{CHUNK, Meta};
@@ -38,7 +38,7 @@ pub(crate) enum Body {
     /// As they are, from this byte on; with a checksum of each chunk if there are any.
     Plain { start: u64, checksums: Option<Vec<u32>> },
     /// In frames.
-    Packed { header: ContainerHeader, frames: Vec<Frame> },
+    Packed { frames: Vec<Frame> },
 }
 
 pub(crate) async fn read(input: &Input, range: Range<u64>) -> Result<Bytes> {
@@ -114,7 +114,7 @@ impl Shard {
             return Err(CheckpointError::corrupt(&uri, "the container does not describe its content"));
         }
         let (header_crc, table_crc) = (crc32c::crc32c(&head), crc32c::crc32c(&table));
-        Ok(Self { input, header, meta, header_crc, table_crc, body: Body::Packed { header: outer, frames } })
+        Ok(Self { input, header, meta, header_crc, table_crc, body: Body::Packed { frames } })
     }
 
     /// Bytes under one checksum.
