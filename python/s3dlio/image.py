@@ -36,7 +36,7 @@ def image_decoder(
     Raises:
         ConfigError: A side is below 1. The loader says so of everything else that is out of range.
     """
-    words = [fit, channels, layout]
+    words: list[str] = [fit, channels, layout]
     if size is not None:
         height, width = (size, size) if isinstance(size, int) else size
         words.insert(0, f"{at_least('size', height, 1)}x{at_least('size', width, 1)}")

@@ -1,5 +1,7 @@
 //! The place of a checkpoint in a store, opened once: protocols of several steps read the environment only here.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use s3dlio_store::local::Create;
 use s3dlio_store::ops::{self, Entry, ListOptions, Lister, within};
@@ -7,6 +9,9 @@ use s3dlio_store::registry::{self, Backend};
 use s3dlio_store::{StoreError, Uri};
 
 use crate::error::Result;
+
+/// Milliseconds between a refusal that left nothing behind and the next try: together longer than a small write takes.
+const CONFLICT_PAUSES: [u64; 5] = [50, 100, 200, 400, 800];
 
 /// A directory of a store.
 #[derive(Debug, Clone)]
@@ -64,23 +69,39 @@ impl Base {
         Ok(within::put_pieces(&self.backend, &self.at(key), vec![content.into()], condition).await?)
     }
 
-    /// Writes an object that must not be there. In a store without conditional writes it looks first, which is safe as
-    /// long as nobody else writes the same name.
+    /// Writes an object that must not be there.
+    ///
+    /// S3 refuses a write (409) while another one of the same name is under way, whether that one succeeds or not: where
+    /// nothing is found after a refusal, the write is tried again. In a store without conditional writes it looks first,
+    /// which is safe as long as nobody else writes the same name.
     pub(crate) async fn create(&self, key: &str, content: Vec<u8>) -> std::result::Result<Option<String>, StoreError> {
         let uri = self.at(key);
         let content = Bytes::from(content);
-        match within::put_pieces(&self.backend, &uri, vec![content.clone()], Create::New).await {
-            Err(StoreError::Unsupported { detail, .. }) => {
-                tracing::warn!(%uri, detail, "no conditional writes: safe with a single writer only");
-                match within::look(&self.backend, &uri).await {
-                    Ok(_) => Err(StoreError::AlreadyExists { uri: uri.to_string(), detail: "found it there".into() }),
-                    Err(StoreError::NotFound { .. }) => {
-                        within::put_pieces(&self.backend, &uri, vec![content], Create::Overwrite).await
-                    }
-                    Err(error) => Err(error),
+        let mut pauses = CONFLICT_PAUSES.into_iter();
+        loop {
+            let refusal = match within::put_pieces(&self.backend, &uri, vec![content.clone()], Create::New).await {
+                Err(StoreError::Unsupported { detail, .. }) => {
+                    tracing::warn!(%uri, detail, "no conditional writes: safe with a single writer only");
+                    return self.look_and_create(&uri, content).await;
                 }
+                Err(refusal @ StoreError::AlreadyExists { .. }) => refusal,
+                written => return written,
+            };
+            let Some(pause) = pauses.next() else { return Err(refusal) };
+            match within::look(&self.backend, &uri).await {
+                Err(StoreError::NotFound { .. }) => tokio::time::sleep(Duration::from_millis(pause)).await,
+                _ => return Err(refusal),
             }
-            written => written,
+        }
+    }
+
+    async fn look_and_create(&self, uri: &Uri, content: Bytes) -> std::result::Result<Option<String>, StoreError> {
+        match within::look(&self.backend, uri).await {
+            Ok(_) => Err(StoreError::AlreadyExists { uri: uri.to_string(), detail: "found it there".into() }),
+            Err(StoreError::NotFound { .. }) => {
+                within::put_pieces(&self.backend, uri, vec![content], Create::Overwrite).await
+            }
+            Err(error) => Err(error),
         }
     }
 
