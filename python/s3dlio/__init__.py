@@ -27,19 +27,6 @@ from s3dlio.bulk import (
     stat_many_async,
 )
 from s3dlio.check import CheckReport, CheckStep, check, check_async
-from s3dlio.checkpoint import (
-    CheckpointManager,
-    PyCheckpointInfo,
-    PyCheckpointReader,
-    PyCheckpointStore,
-    PyCheckpointStream,
-    PyCheckpointWriter,
-    finalize_distributed_checkpoint,
-    load_checkpoint,
-    load_checkpoint_with_validation,
-    save_checkpoint,
-    save_distributed_shard,
-)
 from s3dlio.compat import (
     get_by_key,
     get_object,
@@ -158,6 +145,19 @@ from s3dlio.writer import (
 )
 
 if TYPE_CHECKING:
+    from s3dlio.checkpoint import (
+        CheckpointManager,
+        PyCheckpointInfo,
+        PyCheckpointReader,
+        PyCheckpointStore,
+        PyCheckpointStream,
+        PyCheckpointWriter,
+        finalize_distributed_checkpoint,
+        load_checkpoint,
+        load_checkpoint_with_validation,
+        save_checkpoint,
+        save_distributed_shard,
+    )
     from s3dlio.jax import S3JaxIterable
     from s3dlio.tensorflow import make_tf_dataset
     from s3dlio.torch import S3IterableDataset, S3MapDataset
@@ -309,7 +309,22 @@ __all__ = [
     "write_npz_async",
 ]
 
+# NumPy is loaded by what needs it, and not by every program that moves objects.
+_CHECKPOINT = (
+    "CheckpointManager",
+    "PyCheckpointInfo",
+    "PyCheckpointReader",
+    "PyCheckpointStore",
+    "PyCheckpointStream",
+    "PyCheckpointWriter",
+    "finalize_distributed_checkpoint",
+    "load_checkpoint",
+    "load_checkpoint_with_validation",
+    "save_checkpoint",
+    "save_distributed_shard",
+)
 _LAZY = {
+    **dict.fromkeys(_CHECKPOINT, "s3dlio.checkpoint"),
     "S3IterableDataset": "s3dlio.torch",
     "S3JaxIterable": "s3dlio.jax",
     "S3MapDataset": "s3dlio.torch",

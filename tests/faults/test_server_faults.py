@@ -164,16 +164,19 @@ def test_what_lasts_is_an_error_in_time(testkit, small, monkeypatch, call, kind)
 
 
 def test_a_storm_that_every_request_meets(testkit, place):
-    """One request in two is refused, for all of a thousand objects; no object is lost and none read twice over."""
+    """One request in three is refused, for all of the objects; no object is lost and none read twice over.
+
+    With one in two, an object in two thousand would meet nothing but refusals in all of its eleven requests.
+    """
     uris = [f"{place}/{i:04}" for i in range(300)]
     s3dlio.put_many([(uri, uri.encode()) for uri in uris])
     testkit.reset()
-    testkit.faults(fault("status", status=503, where={"every": 2}))
+    testkit.faults(fault("status", status=503, where={"every": 3}))
     with within(30):
         assert s3dlio.get_many(uris) == [(uri, uri.encode()) for uri in uris]
     served = [seen for seen in testkit.requests("GetObject") if seen["status"] == 200]
     assert len(served) == len(uris)
-    assert testkit.counts()["requests"] <= 2 * len(uris) + 1
+    assert testkit.counts()["requests"] <= 3 * len(uris) // 2 + 1
 
 
 def test_a_refusal_is_not_asked_again(testkit, small):

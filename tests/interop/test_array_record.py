@@ -86,9 +86,12 @@ def run(folder: Path, program: str, data: str) -> None:
 GRAIN = """
     import sys
     import grain
+    from absl import flags
     from s3dlio.array_record import ArrayRecordDataSource
 
     def main():
+        # Its worker processes need flags, which only an absl application parses.
+        flags.FLAGS.mark_as_parsed()
         source = ArrayRecordDataSource(sys.argv[1])
         data = grain.MapDataset.source(source).shuffle(seed=3)
         data = data.map(lambda record: int(record.split(b"-")[1].rstrip(b"|")))

@@ -11,9 +11,12 @@ from s3dlio import errors
 
 BASES = {
     "AlreadyExistsError": (FileExistsError,),
+    "CheckpointError": (),
+    "CheckpointExistsError": (FileExistsError,),
     "ConfigError": (ValueError,),
     "CorruptDataError": (ValueError, OSError),
     "ForkedProcessError": (),
+    "IncompleteCheckpointError": (),
     "InvalidUriError": (ValueError,),
     "MissingArrayError": (KeyError,),
     "NotFoundError": (FileNotFoundError,),

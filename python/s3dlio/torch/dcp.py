@@ -15,6 +15,7 @@ import json
 import os
 import pickle
 import secrets
+from pathlib import PurePath
 from typing import Any
 
 import torch
@@ -86,13 +87,18 @@ class DCPWriter(StorageWriter):
         self.save_id = ""
 
     def reset(self, checkpoint_id: str | os.PathLike[str] | None = None) -> None:
-        """Begin a save, at another place if one is given."""
+        """Save at another place if one is given."""
         if checkpoint_id is not None:
             self.checkpoint_id = _uri(checkpoint_id)
-        self.save_id = secrets.token_hex(16)
 
-    def set_up_storage_writer(self, is_coordinator: bool, *args: Any, **kwargs: Any) -> None:
-        """Do nothing: the coordinator's plan says all that is needed."""
+    def set_up_storage_writer(
+        self,
+        is_coordinator: bool,  # noqa: ARG002 # torch's interface
+        *args: Any,  # noqa: ARG002
+        **kwargs: Any,  # noqa: ARG002
+    ) -> None:
+        """Name the attempt: the coordinator's plan tells the other ranks. torch calls it once for every save."""
+        self.save_id = secrets.token_hex(16)
 
     def prepare_local_plan(self, plan: SavePlan) -> SavePlan:
         """Return the plan as it is."""
@@ -368,6 +374,10 @@ _ALLOWED: dict[tuple[str, str], Any] = {
     ("torch", "Size"): torch.Size,
     ("torch.serialization", "_get_layout"): {"torch.strided": torch.strided}.__getitem__,
     ("collections", "OrderedDict"): dict,
+    # The place that the directory was written to, of which nothing is used.
+    **{
+        ("pathlib", name): PurePath for name in ("Path", "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
+    },
 }
 
 

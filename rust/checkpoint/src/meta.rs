@@ -1,6 +1,6 @@
 //! What a shard says of itself, in the metadata of its header.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -87,9 +87,10 @@ impl Meta {
         }
         let names: HashSet<&str> = header.tensors.iter().map(|tensor| tensor.spec.name.as_str()).collect();
         meta.tree.resolve(&names)?;
+        let named = header.tensors.iter().map(|tensor| (tensor.spec.name.as_str(), &tensor.spec.shape));
+        let shapes: HashMap<&str, _> = named.collect();
         for (name, extent) in &meta.boxes {
-            let shape = header.tensors.iter().find(|tensor| tensor.spec.name == *name);
-            if !shape.is_some_and(|tensor| extent.holds(&tensor.spec.shape)) {
+            if !shapes.get(name.as_str()).is_some_and(|shape| extent.holds(shape)) {
                 return wrong(format!("the place of tensor {name:?} in the whole does not fit its shape"));
             }
         }

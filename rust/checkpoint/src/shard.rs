@@ -1,5 +1,6 @@
 //! A shard that is open for reading: its header, its description and its checksums, all verified.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -30,6 +31,8 @@ pub struct Shard {
     /// CRC32C of the table of checksums.
     pub table_crc: u32,
     pub(crate) body: Body,
+    /// Where in the header each tensor stands: a shard may have hundreds of thousands.
+    places: HashMap<String, usize>,
 }
 
 /// How the bytes of the tensors lie in the object.
@@ -96,7 +99,8 @@ impl Shard {
                 checksums = Some(found.chunks);
             }
         }
-        Ok(Self { input, header, meta, header_crc, table_crc, body: Body::Plain { start, checksums } })
+        let (places, body) = (places(&header), Body::Plain { start, checksums });
+        Ok(Self { input, header, meta, header_crc, table_crc, body, places })
     }
 
     async fn packed(input: Input, first: Bytes, length: u64) -> Result<Self> {
@@ -114,7 +118,8 @@ impl Shard {
             return Err(CheckpointError::corrupt(&uri, "the container does not describe its content"));
         }
         let (header_crc, table_crc) = (crc32c::crc32c(&head), crc32c::crc32c(&table));
-        Ok(Self { input, header, meta, header_crc, table_crc, body: Body::Packed { frames } })
+        let (places, body) = (places(&header), Body::Packed { frames });
+        Ok(Self { input, header, meta, header_crc, table_crc, body, places })
     }
 
     /// Bytes under one checksum.
@@ -125,8 +130,12 @@ impl Shard {
     /// A tensor by its name.
     #[must_use]
     pub fn tensor(&self, name: &str) -> Option<&Tensor> {
-        self.header.tensors.iter().find(|tensor| tensor.spec.name == name)
+        self.header.tensors.get(*self.places.get(name)?)
     }
+}
+
+fn places(header: &Header) -> HashMap<String, usize> {
+    header.tensors.iter().enumerate().map(|(place, tensor)| (tensor.spec.name.clone(), place)).collect()
 }
 
 /// The first `length` bytes, of which some have been read.

@@ -57,7 +57,7 @@ fn trees_are_counted() {
     for good in [
         "[null]",
         r#"[{"dict":1},"a",{"list":2},1,{"tuple":0}]"#,
-        r#"[{"odict":0,"meta":true},{"dict":0}]"#,
+        r#"[{"meta":true,"odict":0},{"dict":0}]"#,
         r#"[{"int":"-ff"}]"#,
     ] {
         let tree = Tree::parse(good).unwrap();
