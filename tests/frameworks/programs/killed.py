@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 EPOCHS = 3
 EVERY = 4
-# Of the second epoch, whose twelve steps end at 24; the last checkpoint before it is of step 16, or the save on its way.
+# In the second epoch, whose twelve steps end at 24, with the save of this very step on its way.
 KILLED_AT = 20
 
 # What all ranks have alike. The statistics of the normalisation are each rank's own until the next step.
