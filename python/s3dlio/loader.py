@@ -222,7 +222,8 @@ class PyObjectDataLoaderSyncIter(_Steps, Iterator[PyObjectItem]):
         while not self._ready:
             if not self._take():
                 raise StopIteration
-        return self._ready.popleft()
+        item: PyObjectItem = self._ready.popleft()
+        return item
 
     def collect_batch(self, n: int) -> list[PyObjectItem]:
         """Return the next ``n`` objects, fewer at the end of the epoch, and ``[]`` behind it.

@@ -8,8 +8,8 @@ use pyo3::types::{PyBytes, PyList, PyTuple};
 use s3dlio_formats::tfrecord::index::Index;
 use s3dlio_loader::decode::Decoder;
 use s3dlio_loader::source::{
-    self, ArrayRecordSource, ConcatSource, MemorySource, NpzSource, ObjectSource, ObjectTable, Part, RecordSource, Selection,
-    TfRecordSource, View,
+    self, ArrayRecordSource, ConcatSource, MemorySource, NpzSource, ObjectSource, ObjectTable, Part, RecordSource,
+    Selection, TfRecordSource, View,
 };
 use s3dlio_records::tfrecord::IndexFrom;
 use s3dlio_store::Work;

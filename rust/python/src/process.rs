@@ -22,7 +22,9 @@ fn configure_threads(threads: usize) -> PyResult<usize> {
     let configured = executor::configure(threads).map_err(|running| StoreError::Config {
         option: "n".into(),
         found: threads.to_string(),
-        expected: format!("{running}: the network threads of this process are running, configure them before the first operation"),
+        expected: format!(
+            "{running}: the network threads of this process are running, configure them before the first operation"
+        ),
     });
     Ok(configured.map_err(Failure::from)?)
 }
