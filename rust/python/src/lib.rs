@@ -1,6 +1,6 @@
 //! Python bindings of s3dlio: conversions and waiting, no logic.
 //!
-//! Verbs return an [`operation::Operation`] that Python either waits for or awaits.
+//! Verbs return an `operation::Operation` that Python either waits for or awaits.
 
 mod array_record;
 mod arrays;
