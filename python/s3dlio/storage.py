@@ -238,9 +238,11 @@ async def put_bytes_async(
     create_only: bool = False,
     if_match: str | None = None,
     direct_fallback: bool | None = None,
+    borrow: bool = True,
 ) -> None:
-    """As :func:`put_bytes`."""
-    await aio.result(put_operation(uri, data, create_only, if_match, direct_fallback))
+    """As :func:`put_bytes`; with ``borrow=False`` of a copy, so that ``data`` may change while this is awaited."""
+    content = data if borrow else bytes(data)
+    await aio.result(put_operation(uri, content, create_only, if_match, direct_fallback))
 
 
 def put_operation(

@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 # The pages whose examples need what the test lends them, or nothing.
 PAGES = (
     "array_record.md",
+    "compat.md",
     "disky.md",
     "howto/credentials.md",
     "howto/ranks.md",
@@ -29,6 +30,7 @@ PAGES = (
     "index.md",
     "install.md",
     "options.md",
+    "stores.md",
     "tfrecord.md",
     "writers.md",
 )
