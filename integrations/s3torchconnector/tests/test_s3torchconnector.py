@@ -60,8 +60,6 @@ class TestNames:
     @pytest.mark.parametrize(
         ("name", "methods", "left_out"),
         [
-            ("S3MapDataset", ["from_prefix", "from_objects"], set()),
-            ("S3IterableDataset", ["from_prefix", "from_objects"], set()),
             ("S3Checkpoint", ["__init__", "reader", "writer"], set()),
             ("S3ClientConfig", ["__init__"], set()),
             ("S3ReaderConstructor", ["sequential", "range_based", "default"], set()),
@@ -81,6 +79,15 @@ class TestNames:
             assert [one for one in our_names if one in their_names] == [
                 one for one in their_names if one not in left_out
             ]
+
+    @pytest.mark.parametrize("name", ["S3MapDataset", "S3IterableDataset"])
+    def test_data_sets_take_their_arguments(self, bucket, name):
+        for method in ("from_prefix", "from_objects"):
+            parameters = inspect.signature(getattr(getattr(real, name), method)).parameters.values()
+            defaults = {one.name: one.default for one in parameters if one.default is not one.empty}
+            (first,) = (one.name for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD)
+            made = getattr(getattr(ours, name), method)(**{first: f"{bucket}/"}, region=REGION, **defaults)
+            assert made.region == REGION
 
     def test_prefixes_are_theirs(self):
         for options in ({"prefix_count": 4}, {"prefix_count": 300, "epoch_num": 2, "min_prefix_length": 3}, {}):

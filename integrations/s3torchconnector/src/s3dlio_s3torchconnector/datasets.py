@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, Self
 
 import s3dlio
@@ -39,136 +40,90 @@ def _below(prefix: str) -> list[str]:
 
 
 class _Objects:
-    """What both kinds of data sets are made from: which objects, how they are read, and what becomes of them."""
+    """What both kinds of data sets are: objects, how they are read, and what becomes of them."""
 
     def __init__(
         self,
-        region: str,
         find: Callable[[], list[str]],
         *,
-        endpoint: str | None,
-        transform: Callable[[S3Reader], Any],
-        s3client_config: S3ClientConfig | None,
-        reader_constructor: ReaderConstructor | None,
+        region: str,
+        endpoint: str | None = None,
+        transform: Callable[[S3Reader], Any] = _same,
+        s3client_config: S3ClientConfig | None = None,
+        reader_constructor: ReaderConstructor | None = None,
     ) -> None:
         settings.apply(region, endpoint, s3client_config)
-        self.region, self.endpoint, self.transform = region, endpoint, transform
+        self._region, self._endpoint, self._transform = region, endpoint, transform
         self._find = find
         self._found: list[str] | None = None
-        self.construct = reader_constructor or SequentialS3Reader
+        self._construct = reader_constructor or SequentialS3Reader
 
-    def uris(self) -> list[str]:
-        """Look for the objects once."""
+    @classmethod
+    def from_objects(cls, object_uris: str | Iterable[str], **options: Any) -> Self:
+        """Make a data set of one object or several.
+
+        Args:
+            object_uris: The URIs.
+            options: Those of the class.
+
+        Raises:
+            ConfigError: The environment sets another region, endpoint or option.
+        """
+        found = [object_uris] if isinstance(object_uris, str) else [*object_uris]
+        return cls(found.copy, **options)
+
+    @classmethod
+    def from_prefix(cls, s3_uri: str, **options: Any) -> Self:
+        """Make a data set of the objects whose URIs begin with ``s3_uri``; they are looked for when it is first used.
+
+        Args:
+            s3_uri: How the URIs begin.
+            options: Those of the class.
+
+        Raises:
+            ConfigError: The environment sets another region, endpoint or option.
+        """
+        return cls(partial(_below, s3_uri), **options)
+
+    @property
+    def region(self) -> str:
+        """The region."""
+        return self._region
+
+    @property
+    def endpoint(self) -> str | None:
+        """The endpoint, if it is not that of AWS or of the environment."""
+        return self._endpoint
+
+    def _uris(self) -> list[str]:
         if self._found is None:
             self._found = self._find()
         return self._found
 
     def __getstate__(self) -> dict[str, Any]:
         # Every process has the same list, made once.
-        return self.__dict__ | {"_found": self.uris(), "_find": list[str]}
-
-    def read(self, uris: Sequence[str]) -> list[Any]:
-        """Return what becomes of these objects, which are read at the same time."""
-        if self.construct is not SequentialS3Reader:
-            return [self.transform(self.construct(uri)) for uri in uris]
-        return [self.transform(SequentialS3Reader(uri, content)) for uri, content in s3dlio.get_many(uris)]
-
-    def stream(self, uris: Sequence[str]) -> Iterator[Any]:
-        """Give what becomes of these objects in their order, read ahead."""
-        if self.construct is not SequentialS3Reader:
-            yield from (self.transform(self.construct(uri)) for uri in uris)
-        elif uris:
-            for uri, content in zip(uris, s3dlio.PyDataset.from_uris(uris), strict=True):
-                yield self.transform(SequentialS3Reader(uri, content))
+        return self.__dict__ | {"_found": self._uris()}
 
 
-class S3MapDataset(Dataset[Any]):
-    """Objects by index; make it by :meth:`from_prefix` or :meth:`from_objects`.
+class S3MapDataset(_Objects, Dataset[Any]):
+    """Objects by index; make it by ``from_prefix`` or ``from_objects``.
 
     ``DataLoader`` has the objects of a batch read at the same time.
+
+    Args:
+        find: Finds the URIs, when they are first needed.
+        region: Region of the bucket.
+        endpoint: Another server.
+        transform: Makes a sample of a reader, which is the sample by default.
+        s3client_config: Options of the client.
+        reader_constructor: How objects are read; default: whole.
+
+    Raises:
+        ConfigError: The environment sets another region, endpoint or option.
     """
 
-    def __init__(self, objects: _Objects) -> None:
-        self._objects = objects
-
-    @classmethod
-    def from_objects(
-        cls,
-        object_uris: str | Iterable[str],
-        *,
-        region: str,
-        endpoint: str | None = None,
-        transform: Callable[[S3Reader], Any] = _same,
-        s3client_config: S3ClientConfig | None = None,
-        reader_constructor: ReaderConstructor | None = None,
-    ) -> Self:
-        """Make a data set of these objects.
-
-        Args:
-            object_uris: One URI or several.
-            region: Region of the bucket.
-            endpoint: Another server.
-            transform: Makes a sample of a reader, which is the sample by default.
-            s3client_config: Options of the client.
-            reader_constructor: How objects are read; default: whole.
-
-        Raises:
-            ConfigError: The environment sets another region, endpoint or option.
-        """
-        found = [object_uris] if isinstance(object_uris, str) else [*object_uris]
-        return cls(
-            _Objects(
-                region,
-                found.copy,
-                endpoint=endpoint,
-                transform=transform,
-                s3client_config=s3client_config,
-                reader_constructor=reader_constructor,
-            )
-        )
-
-    @classmethod
-    def from_prefix(
-        cls,
-        s3_uri: str,
-        *,
-        region: str,
-        endpoint: str | None = None,
-        transform: Callable[[S3Reader], Any] = _same,
-        s3client_config: S3ClientConfig | None = None,
-        reader_constructor: ReaderConstructor | None = None,
-    ) -> Self:
-        """Make a data set of the objects whose URIs begin with ``s3_uri``; they are looked for when it is first used.
-
-        Arguments and errors as for :meth:`from_objects`.
-        """
-
-        def find() -> list[str]:
-            return _below(s3_uri)
-
-        return cls(
-            _Objects(
-                region,
-                find,
-                endpoint=endpoint,
-                transform=transform,
-                s3client_config=s3client_config,
-                reader_constructor=reader_constructor,
-            )
-        )
-
-    @property
-    def region(self) -> str:
-        """The region."""
-        return self._objects.region
-
-    @property
-    def endpoint(self) -> str | None:
-        """The endpoint, if it is not that of AWS or of the environment."""
-        return self._objects.endpoint
-
     def __len__(self) -> int:
-        return len(self._objects.uris())
+        return len(self._uris())
 
     def __getitem__(self, i: int) -> Any:
         """Return one sample.
@@ -180,15 +135,27 @@ class S3MapDataset(Dataset[Any]):
 
     def __getitems__(self, indices: Sequence[int]) -> list[Any]:
         """Return several samples, read at the same time."""
-        uris = self._objects.uris()
-        return self._objects.read([uris[index] for index in indices])
+        found = self._uris()
+        uris = [found[index] for index in indices]
+        if self._construct is not SequentialS3Reader:
+            return [self._transform(self._construct(uri)) for uri in uris]
+        return [self._transform(SequentialS3Reader(uri, content)) for uri, content in s3dlio.get_many(uris)]
 
 
-class S3IterableDataset(IterableDataset[Any]):
-    """Objects in their order, read ahead; make it by :meth:`from_prefix` or :meth:`from_objects`."""
+class S3IterableDataset(_Objects, IterableDataset[Any]):
+    """Objects in their order, read ahead; make it by ``from_prefix`` or ``from_objects``.
 
-    def __init__(self, objects: _Objects, enable_sharding: bool) -> None:
-        self._objects = objects
+    Args:
+        find: Finds the URIs, when they are first needed.
+        enable_sharding: Whether ranks and ``DataLoader`` workers share the objects; otherwise each gives all.
+        options: Those of :class:`S3MapDataset`.
+
+    Raises:
+        ConfigError: The environment sets another region, endpoint or option.
+    """
+
+    def __init__(self, find: Callable[[], list[str]], *, enable_sharding: bool = False, **options: Any) -> None:
+        super().__init__(find, **options)
         self._enable_sharding = enable_sharding
         # A spawned worker has no torch.distributed to ask.
         self._rank, self._world = (
@@ -197,83 +164,6 @@ class S3IterableDataset(IterableDataset[Any]):
             else (0, 1)
         )
 
-    @classmethod
-    def from_objects(
-        cls,
-        object_uris: str | Iterable[str],
-        *,
-        region: str,
-        endpoint: str | None = None,
-        transform: Callable[[S3Reader], Any] = _same,
-        s3client_config: S3ClientConfig | None = None,
-        enable_sharding: bool = False,
-        reader_constructor: ReaderConstructor | None = None,
-    ) -> Self:
-        """Make a data set of these objects.
-
-        Args:
-            object_uris: One URI or several.
-            region: Region of the bucket.
-            endpoint: Another server.
-            transform: Makes a sample of a reader, which is the sample by default.
-            s3client_config: Options of the client.
-            reader_constructor: How objects are read; default: whole.
-            enable_sharding: Whether ranks and ``DataLoader`` workers share the objects; otherwise each gives all.
-
-        Raises:
-            ConfigError: The environment sets another region, endpoint or option.
-        """
-        found = [object_uris] if isinstance(object_uris, str) else [*object_uris]
-        objects = _Objects(
-            region,
-            found.copy,
-            endpoint=endpoint,
-            transform=transform,
-            s3client_config=s3client_config,
-            reader_constructor=reader_constructor,
-        )
-        return cls(objects, enable_sharding)
-
-    @classmethod
-    def from_prefix(
-        cls,
-        s3_uri: str,
-        *,
-        region: str,
-        endpoint: str | None = None,
-        transform: Callable[[S3Reader], Any] = _same,
-        s3client_config: S3ClientConfig | None = None,
-        enable_sharding: bool = False,
-        reader_constructor: ReaderConstructor | None = None,
-    ) -> Self:
-        """Make a data set of the objects whose URIs begin with ``s3_uri``; they are looked for when it is first used.
-
-        Arguments and errors as for :meth:`from_objects`.
-        """
-
-        def find() -> list[str]:
-            return _below(s3_uri)
-
-        objects = _Objects(
-            region,
-            find,
-            endpoint=endpoint,
-            transform=transform,
-            s3client_config=s3client_config,
-            reader_constructor=reader_constructor,
-        )
-        return cls(objects, enable_sharding)
-
-    @property
-    def region(self) -> str:
-        """The region."""
-        return self._objects.region
-
-    @property
-    def endpoint(self) -> str | None:
-        """The endpoint, if it is not that of AWS or of the environment."""
-        return self._objects.endpoint
-
     def __iter__(self) -> Iterator[Any]:
         """Give the samples of this process."""
         first, step = 0, 1
@@ -281,4 +171,9 @@ class S3IterableDataset(IterableDataset[Any]):
             worker = get_worker_info()
             number, workers = (0, 1) if worker is None else (worker.id, worker.num_workers)
             first, step = self._rank * workers + number, self._world * workers
-        return self._objects.stream(self._objects.uris()[first::step])
+        uris = self._uris()[first::step]
+        if self._construct is not SequentialS3Reader:
+            yield from (self._transform(self._construct(uri)) for uri in uris)
+        elif uris:
+            for uri, content in zip(uris, s3dlio.PyDataset.from_uris(uris), strict=True):
+                yield self._transform(SequentialS3Reader(uri, content))
