@@ -127,6 +127,11 @@ bench: build build-testkit setup-servers ## Compare throughput with other librar
 	$(BIN)/python $(BENCH)
 	$(BIN)/python $(STORES_BENCH)
 
+.PHONY: docs
+docs: build ## Build the documentation: the site, with the notebooks as they run now, and that of the crates
+	$(BIN)/mkdocs build --quiet --strict
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --workspace
+
 .PHONY: fuzz
 fuzz: ## Look for input that breaks a parser: each for SECONDS=60, one on each core
 	RUSTFLAGS='$(FUZZ_FLAGS)' cargo build --quiet --release --manifest-path '$(FUZZ)/Cargo.toml' \

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from s3dlio import errors, order, state
 from s3dlio._s3dlio import BytesView, __version__
 from s3dlio.bulk import (
-    generate_data,
+    delete_many,
+    delete_many_async,
     get_many,
     get_many_async,
     get_many_stats,
@@ -28,17 +29,36 @@ from s3dlio.bulk import (
 )
 from s3dlio.check import CheckReport, CheckStep, check, check_async
 from s3dlio.compat import (
+    LengthMismatchError,
+    ObjectNotFoundError,
+    PyAsyncDataLoader,
+    PyAsyncDataLoaderIter,
+    PyS3AsyncDataLoader,
+    PyS3AsyncDataLoaderCompat,
+    PyS3Dataset,
+    PyS3DatasetCompat,
+    PyVecDataset,
+    UnsupportedOperationError,
     get_by_key,
     get_object,
+    head_async,
     list_full_uris,
     list_keys,
     list_keys_from_s3,
     list_objects,
     list_uris,
+    parse_s3_uri_full,
     stat_key,
     stat_object,
 )
+from s3dlio.configuration import configure_s3
 from s3dlio.dataset import PyDataset, create_dataset
+from s3dlio.endpoints import (
+    MultiEndpointStore,
+    create_multi_endpoint_store,
+    create_multi_endpoint_store_from_file,
+    create_multi_endpoint_store_from_template,
+)
 from s3dlio.errors import (
     AlreadyExistsError,
     CheckpointError,
@@ -61,8 +81,16 @@ from s3dlio.errors import (
     TransformError,
     UnsupportedError,
 )
+from s3dlio.generate import Generator, generate_data, generate_data_with_threads, generate_into_buffer
 from s3dlio.image import image_decoder
-from s3dlio.loader import PyBytesAsyncDataLoader, create_async_loader
+from s3dlio.loader import (
+    PyBytesAsyncDataLoader,
+    PyBytesAsyncDataLoaderIter,
+    PyBytesDataLoaderSyncIter,
+    PyObjectDataLoaderSyncIter,
+    PyObjectItem,
+    create_async_loader,
+)
 from s3dlio.logging import init_logging
 from s3dlio.multipart import MultipartUploadWriter
 from s3dlio.npz import (
@@ -83,7 +111,7 @@ from s3dlio.npz import (
 from s3dlio.oplog import finalize_op_log, init_op_log, is_op_log_active, op_log
 from s3dlio.options import LoaderOptions, PyLoaderOptions
 from s3dlio.parallel import mp_get
-from s3dlio.process import stats, stats_text
+from s3dlio.process import configure_tokio_threads, stats, stats_text
 from s3dlio.storage import (
     create_bucket,
     create_bucket_async,
@@ -158,9 +186,9 @@ if TYPE_CHECKING:
         save_checkpoint,
         save_distributed_shard,
     )
-    from s3dlio.jax import S3JaxIterable
+    from s3dlio.jax import JaxIterable, S3JaxIterable
     from s3dlio.tensorflow import make_tf_dataset
-    from s3dlio.torch import S3IterableDataset, S3MapDataset
+    from s3dlio.torch import ObjectStoreIterableDataset, ObjectStoreMapDataset, S3IterableDataset, S3MapDataset
 
 __all__ = [
     "AlreadyExistsError",
@@ -173,18 +201,29 @@ __all__ = [
     "ConfigError",
     "CorruptDataError",
     "ForkedProcessError",
+    "Generator",
     "IncompleteCheckpointError",
     "InvalidUriError",
+    "JaxIterable",
+    "LengthMismatchError",
     "LoaderOptions",
     "MissingArrayError",
+    "MultiEndpointStore",
     "MultipartUploadWriter",
     "NotFoundError",
     "NpzFile",
+    "ObjectNotFoundError",
+    "ObjectStoreIterableDataset",
+    "ObjectStoreMapDataset",
     "OptionError",
     "OutOfRangeError",
     "PermissionDeniedError",
     "PreconditionError",
+    "PyAsyncDataLoader",
+    "PyAsyncDataLoaderIter",
     "PyBytesAsyncDataLoader",
+    "PyBytesAsyncDataLoaderIter",
+    "PyBytesDataLoaderSyncIter",
     "PyCheckpointInfo",
     "PyCheckpointReader",
     "PyCheckpointStore",
@@ -192,7 +231,14 @@ __all__ = [
     "PyCheckpointWriter",
     "PyDataset",
     "PyLoaderOptions",
+    "PyObjectDataLoaderSyncIter",
+    "PyObjectItem",
     "PyObjectWriter",
+    "PyS3AsyncDataLoader",
+    "PyS3AsyncDataLoaderCompat",
+    "PyS3Dataset",
+    "PyS3DatasetCompat",
+    "PyVecDataset",
     "PyWriterOptions",
     "S3IterableDataset",
     "S3JaxIterable",
@@ -209,10 +255,13 @@ __all__ = [
     "TransferSummary",
     "TransformError",
     "UnsupportedError",
+    "UnsupportedOperationError",
     "WriterStats",
     "__version__",
     "check",
     "check_async",
+    "configure_s3",
+    "configure_tokio_threads",
     "copy",
     "copy_async",
     "create_async_loader",
@@ -223,6 +272,9 @@ __all__ = [
     "create_direct_filesystem_writer",
     "create_filesystem_writer",
     "create_gcs_writer",
+    "create_multi_endpoint_store",
+    "create_multi_endpoint_store_from_file",
+    "create_multi_endpoint_store_from_template",
     "create_s3_writer",
     "create_tfrecord_index",
     "create_tfrecord_index_async",
@@ -233,6 +285,8 @@ __all__ = [
     "delete_async",
     "delete_bucket",
     "delete_bucket_async",
+    "delete_many",
+    "delete_many_async",
     "download",
     "download_async",
     "errors",
@@ -241,6 +295,8 @@ __all__ = [
     "finalize_distributed_checkpoint",
     "finalize_op_log",
     "generate_data",
+    "generate_data_with_threads",
+    "generate_into_buffer",
     "generate_npz_bytes",
     "get",
     "get_async",
@@ -255,6 +311,7 @@ __all__ = [
     "get_range",
     "get_range_async",
     "get_tfrecord_index_entries",
+    "head_async",
     "image_decoder",
     "index_tfrecord_bytes",
     "init_logging",
@@ -277,6 +334,7 @@ __all__ = [
     "op_log",
     "open_npz",
     "order",
+    "parse_s3_uri_full",
     "put",
     "put_async",
     "put_bytes",
@@ -325,6 +383,9 @@ _CHECKPOINT = (
 )
 _LAZY = {
     **dict.fromkeys(_CHECKPOINT, "s3dlio.checkpoint"),
+    "JaxIterable": "s3dlio.jax",
+    "ObjectStoreIterableDataset": "s3dlio.torch",
+    "ObjectStoreMapDataset": "s3dlio.torch",
     "S3IterableDataset": "s3dlio.torch",
     "S3JaxIterable": "s3dlio.jax",
     "S3MapDataset": "s3dlio.torch",

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ManyStats",
-    "generate_data",
+    "delete_many",
+    "delete_many_async",
     "get_many",
     "get_many_async",
     "get_many_stats",
@@ -105,6 +106,16 @@ async def stat_many_async(uris: Sequence[str], max_in_flight: int = 64) -> list[
     return await aio.result(_s3dlio.stat_many([*uris], at_least("max_in_flight", max_in_flight, 1)))
 
 
+def delete_many(uris: Sequence[str]) -> None:
+    """Remove many objects in the largest batches that the store takes; see :func:`delete` of a list."""
+    storage.delete([*uris])
+
+
+async def delete_many_async(uris: Sequence[str]) -> None:
+    """As :func:`delete_many`."""
+    await storage.delete_async([*uris])
+
+
 class ManyStats(tuple[int, int]):  # noqa: SLOT001 - it has an attribute, which a tuple has no slot for
     """``(count, total_bytes)`` of many objects, with the metadata of each in ``stats``."""
 
@@ -142,23 +153,6 @@ async def get_many_stats_async(
 ) -> ManyStats:
     """As :func:`get_many_stats`."""
     return ManyStats(await stat_many_async(uris, _in_flight(max_in_flight, None, concurrency)))
-
-
-def generate_data(
-    size: int, dedup: int = 1, compress: int = 1, *, object_type: str = "random", seed: int | None = None
-) -> BytesView:
-    """Make the content of one benchmark object; see :func:`put` for the arguments.
-
-    ``seed=None`` takes one from the operating system; equal seeds give equal bytes.
-    """
-    number = int.from_bytes(os.urandom(8), "little") if seed is None else seed
-    return _s3dlio.generate(
-        object_type,
-        at_least("size", size, 0),
-        at_least("dedup", dedup, 0),
-        at_least("compress", compress, 0),
-        number,
-    )
 
 
 class _Generation(TypedDict):

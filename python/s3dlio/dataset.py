@@ -6,15 +6,27 @@ import logging
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
-from s3dlio import _s3dlio, aio
+from s3dlio import _s3dlio, aio, bulk
 from s3dlio.errors import ConfigError, InvalidUriError
 from s3dlio.options import TORCH, LoaderOptions
 from s3dlio.process import load_numpy
 from s3dlio.sources import Data, open_source
 
-__all__ = ["PyDataset", "create_dataset", "discover", "found_in", "log_skipped", "merge_options", "warn_unused"]
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = [
+    "PyDataset",
+    "create_dataset",
+    "discover",
+    "found_in",
+    "log_skipped",
+    "measure",
+    "merge_options",
+    "warn_unused",
+]
 
 _log = logging.getLogger("s3dlio")
 
@@ -74,7 +86,22 @@ def discover(
         CorruptDataError: A record file or its index is damaged.
         PermissionDeniedError, StoreTimeoutError, StoreError: The store refused, was silent, or failed.
     """
-    return open_source(data, pattern, format, (options or LoaderOptions()).access())
+    chosen = options or LoaderOptions()
+    objects = open_source(data, pattern, format, chosen.access())
+    measure(objects, chosen)
+    return objects
+
+
+def measure(objects: _s3dlio.Objects, options: LoaderOptions) -> None:
+    """Ask the store for sizes that no listing has told, where ``skip_head=False`` wants that before the reading."""
+    if options.value("skip_head") or not objects.whole:
+        return
+    unknown = [objects.uri(index) for index in range(len(objects)) if objects.size(index) is None]
+    bulk.get_many_stats([uri for uri in unknown if not uri.startswith(_MEMORY)])
+
+
+# What a record is called that came as bytes and not from a store.
+_MEMORY = "bytes:"
 
 
 def found_in(
@@ -91,6 +118,7 @@ def found_in(
             f"`pattern` and `format` say what to look for: found {pattern!r}, {format!r} with a data set, expected none"
         )
         raise TypeError(message)
+    measure(data.objects, options)
     return data.objects
 
 
@@ -152,6 +180,22 @@ class PyDataset(Sequence[Any]):
     ) -> PyDataset:
         """Make a data set of these objects in this order."""
         return cls([*uris], options, opts=opts)
+
+    @classmethod
+    def from_bytes_list(
+        cls, items: Iterable[Buffer], options: Mapping[str, Any] | None = None, *, opts: Mapping[str, Any] | None = None
+    ) -> PyDataset:
+        """Make a data set of these bytes in this order; no store is asked. They travel with it where it is pickled.
+
+        ``bytes`` and :class:`~s3dlio.BytesView` are taken as they are, what can be changed is copied. Their URIs are
+        ``bytes:0``, ``bytes:1`` and so on.
+
+        Raises:
+            ConfigError: There are none.
+            TypeError: One has no contiguous buffer.
+        """
+        kept = [item if isinstance(item, bytes | _s3dlio.BytesView) else bytes(item) for item in items]
+        return cls(objects=_s3dlio.Objects.of_bytes(kept), options=merge_options(options, opts, {}))
 
     @classmethod
     def concat(cls, datasets: Iterable[PyDataset]) -> PyDataset:

@@ -25,7 +25,7 @@ try:
 except ImportError as error:
     raise explain(error, "jax", "jax") from error
 
-__all__ = ["Loader", "S3JaxIterable", "Source"]
+__all__ = ["JaxIterable", "Loader", "S3JaxIterable", "Source"]
 
 _ARRAYS = ("jax", "numpy")
 
@@ -301,3 +301,7 @@ def _full_batches(given: Mapping[str, Any], sharding: Any) -> dict[str, Any]:
         message = "option `last`: found 'uneven' with `sharding`, expected 'drop', 'pad' or 'wrap'"
         raise ConfigError(message)
     return {"last": last}
+
+
+# Another documented name of the class.
+JaxIterable = S3JaxIterable

@@ -6,12 +6,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from s3dlio.jax import S3JaxIterable
+    from s3dlio.jax import JaxIterable, S3JaxIterable
     from s3dlio.tensorflow import make_tf_dataset
 
-__all__ = ["S3JaxIterable", "make_tf_dataset"]
+__all__ = ["JaxIterable", "S3JaxIterable", "make_tf_dataset"]
 
-_HOMES = {"S3JaxIterable": "s3dlio.jax", "make_tf_dataset": "s3dlio.tensorflow"}
+_HOMES = {"JaxIterable": "s3dlio.jax", "S3JaxIterable": "s3dlio.jax", "make_tf_dataset": "s3dlio.tensorflow"}
 
 
 def __getattr__(name: str) -> Any:

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 from s3dlio import _s3dlio
-from s3dlio.dataset import PyDataset, log_skipped, merge_options, warn_unused
+from s3dlio.arguments import at_least
+from s3dlio.dataset import PyDataset, log_skipped, measure, merge_options, warn_unused
+from s3dlio.errors import ConfigError
 from s3dlio.options import TORCH
 from s3dlio.process import load_numpy
 
-__all__ = ["PyBytesAsyncDataLoader", "create_async_loader"]
+__all__ = [
+    "PyBytesAsyncDataLoader",
+    "PyBytesAsyncDataLoaderIter",
+    "PyBytesDataLoaderSyncIter",
+    "PyObjectDataLoaderSyncIter",
+    "PyObjectItem",
+    "create_async_loader",
+]
+
+# How the core gives one object at a time.
+_SINGLE: dict[str, Any] = {"batch_size": 1, "collate": "list", "keep_batches": False}
 
 
 def create_async_loader(
@@ -59,7 +73,7 @@ class PyBytesAsyncDataLoader:
         return "batch_size" in self.options
 
     def _core(self) -> _s3dlio.Loader:
-        changes = {} if self._batched else {"batch_size": 1, "collate": "list", "keep_batches": False}
+        changes = {} if self._batched else _SINGLE
         return _s3dlio.Loader(self.dataset.objects, **self.options.core_kwargs(**changes))
 
     def __len__(self) -> int:
@@ -70,37 +84,154 @@ class PyBytesAsyncDataLoader:
         """Choose the epoch, and with it the order, of the next iteration."""
         self._epoch = epoch
 
-    def _begin(self) -> _s3dlio.BatchIter:
+    def _begin(self, core: _s3dlio.Loader) -> _s3dlio.BatchIter:
         load_numpy()
+        measure(self.dataset.objects, self.options)
         epoch, self._epoch = self._epoch, self._epoch + 1
-        return self._core().iterate(epoch, 0)
+        return core.iterate(epoch, 0)
 
-    def _steps(self, ready: list[Any]) -> Iterator[Any]:
-        for _, _, _, samples, skipped in ready:
-            log_skipped(skipped)
-            if self._batched:
-                yield samples
-            else:
-                yield from samples
-
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> PyBytesDataLoaderSyncIter:
         """Iterate one epoch."""
-        batches = self._begin()
-        while ready := batches.next_many(16):
-            yield from self._steps(ready)
+        return PyBytesDataLoaderSyncIter(self._begin(self._core()), self._batched)
 
-    def items(self) -> Iterator[Any]:
-        """As ``iter(loader)``."""
-        return iter(self)
-
-    async def __aiter__(self) -> AsyncIterator[Any]:
+    def __aiter__(self) -> PyBytesAsyncDataLoaderIter:
         """Iterate one epoch without blocking the event loop."""
-        batches = self._begin()
-        # The wait releases the interpreter, so a thread of asyncio's own pool costs the loop nothing.
+        return PyBytesAsyncDataLoaderIter(self._begin(self._core()), self._batched)
+
+    def items(self) -> PyObjectDataLoaderSyncIter:
+        """Iterate one epoch object by object, each with its URI, whatever the ``batch_size``.
+
+        Raises:
+            ConfigError: A ``decoder`` makes something else than bytes of the objects.
+        """
+        decoder = self.options.value("decoder")
+        if decoder != "bytes":
+            raise ConfigError(f"option `decoder`: found {decoder!r} for items, expected 'bytes'")
+        changes = {"collate": "list"} if self._batched else _SINGLE
+        core = _s3dlio.Loader(self.dataset.objects, **self.options.core_kwargs(**changes))
+        return PyObjectDataLoaderSyncIter(self._begin(core), self.dataset.objects)
+
+
+class _Steps:
+    """What the core gives, step by step; an error comes again at each later call."""
+
+    def __init__(self, batches: _s3dlio.BatchIter, batched: bool) -> None:
+        self._batches = batches
+        self._batched = batched
+        self._ready: deque[Any] = deque()
+        self._failed: Exception | None = None
+
+    def _take(self) -> bool:
+        """Wait for the next steps; whether there are any."""
+        if self._failed is not None:
+            raise self._failed
         try:
-            while ready := await asyncio.to_thread(batches.next_many, 16):
-                for step in self._steps(ready):
-                    yield step
-        finally:
-            # A cancelled task leaves its thread behind in the wait, and the end of the loop would wait for that.
-            batches.stop()
+            ready = self._batches.next_many(16)
+        except Exception as error:
+            self._failed = error
+            raise
+        for _, indices, _, samples, skipped in ready:
+            log_skipped(skipped)
+            self._add(indices, samples)
+        return bool(ready)
+
+    def _add(self, indices: Any, samples: Any) -> None:
+        _ = indices
+        if self._batched:
+            self._ready.append(samples)
+        else:
+            self._ready.extend(samples)
+
+
+class PyBytesDataLoaderSyncIter(_Steps, Iterator[Any]):
+    """The steps of one epoch, for ``for``."""
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        while not self._ready:
+            if not self._take():
+                raise StopIteration
+        return self._ready.popleft()
+
+
+class PyBytesAsyncDataLoaderIter(_Steps, AsyncIterator[Any]):
+    """The steps of one epoch, for ``async for``."""
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        while not self._ready:
+            try:
+                # The wait releases the interpreter, so a thread of asyncio's own pool costs the loop nothing.
+                more = await asyncio.to_thread(self._take)
+            except asyncio.CancelledError:
+                # A cancelled task leaves its thread behind in the wait, and the end of the loop would wait for that.
+                self._batches.stop()
+                raise
+            if not more:
+                raise StopAsyncIteration
+        return self._ready.popleft()
+
+    async def aclose(self) -> None:
+        """Stop reading ahead."""
+        self._batches.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class PyObjectItem:
+    """One object that a loader has read: ``len(item)`` bytes, which ``bytes(item)`` copies.
+
+    Attributes:
+        uri: Where it comes from.
+        data: Its content.
+    """
+
+    uri: str
+    data: _s3dlio.BytesView
+
+    @property
+    def byte_count(self) -> int:
+        """Bytes of the object."""
+        return len(self.data)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __bytes__(self) -> bytes:
+        return bytes(self.data)
+
+
+class PyObjectDataLoaderSyncIter(_Steps, Iterator[PyObjectItem]):
+    """The objects of one epoch, in order."""
+
+    def __init__(self, batches: _s3dlio.BatchIter, objects: _s3dlio.Objects) -> None:
+        super().__init__(batches, batched=False)
+        self._objects = objects
+
+    def _add(self, indices: Any, samples: Any) -> None:
+        pairs = zip(indices, samples, strict=True)
+        self._ready.extend(PyObjectItem(self._objects.uri(int(index)), sample) for index, sample in pairs)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> PyObjectItem:
+        while not self._ready:
+            if not self._take():
+                raise StopIteration
+        item: PyObjectItem = self._ready.popleft()
+        return item
+
+    def collect_batch(self, n: int) -> list[PyObjectItem]:
+        """Return the next ``n`` objects, fewer at the end of the epoch, and ``[]`` behind it.
+
+        Raises:
+            ConfigError: ``n`` is below 1.
+        """
+        at_least("n", n, 1)
+        while len(self._ready) < n and self._take():
+            pass
+        return [self._ready.popleft() for _ in range(min(n, len(self._ready)))]

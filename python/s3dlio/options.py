@@ -83,6 +83,7 @@ _FIELDS: dict[str, tuple[Any, _Check]] = {
     "reader_mode": ("sequential", _word("sequential", "range")),
     "part_size": (8 << 20, _integer(1 << 16, 1 << 32)),
     "max_inflight_parts": (4, _integer(1, 256)),
+    "skip_head": (True, _flag),
     "shard_rank": (0, _integer(0, _U32)),
     "shard_world_size": (1, _integer(1, _U32)),
     "worker_id": (0, _integer(0, _U32)),
@@ -180,7 +181,8 @@ class LoaderOptions(Mapping[str, Any]):
         LoaderOptions({"batch_size": 64})
         PyLoaderOptions().with_batch_size(64).shuffle(True, 7).drop_last(True)
 
-    Reading an attribute gives the value. The object is also a mapping of the options that were set. It pickles.
+    Reading an attribute gives the value; those that share their name with a builder method are also there as
+    ``shuffle_value`` and so on. The object is also a mapping of the options that were set. It pickles.
 
     Options (default): ``batch_size`` (32) samples in a batch; ``drop_last`` (False); ``last`` (None) what becomes of an
     uneven tail: ``"drop"``, ``"pad"``, ``"wrap"``, ``"uneven"``; ``shuffle`` (False) also ``"global"``, ``"block"``,
@@ -192,7 +194,8 @@ class LoaderOptions(Mapping[str, Any]):
     automatic) network reads in flight; ``prefetch`` (0: as the budget allows) batches read ahead; ``timeout_seconds``
     (None) longest wait for a batch; ``reader_mode`` (``"sequential"``) or
     ``"range"``: whether objects above twice ``part_size`` (8 MiB) come in up to ``max_inflight_parts`` (4) parallel
-    ranges; ``shard_rank`` (0) of ``shard_world_size`` (1); ``worker_id`` (0) of ``num_workers_pytorch`` (1);
+    ranges; ``skip_head`` (True) or False: objects whose sizes no listing has told are asked for them before they are
+    read; ``shard_rank`` (0) of ``shard_world_size`` (1); ``worker_id`` (0) of ``num_workers_pytorch`` (1);
     ``auto_tune`` (False) chooses ``num_workers`` and ``prefetch`` whatever they say; ``enable_transforms`` (True)
     whether a ``transform`` runs; ``collate_buffer_size`` (1024) samples taken from the core at once where they are
     handed out one by one.
@@ -237,6 +240,9 @@ class LoaderOptions(Mapping[str, Any]):
         return self._with(**{name: value})
 
     def __getattr__(self, name: str) -> Any:
+        setting = name.removesuffix("_value")
+        if setting != name and setting in _SETTERS:
+            return self.value(setting)
         if name.startswith("_") or name not in _FIELDS:
             message = f"{type(self).__name__!r} object has no attribute {name!r}"
             raise AttributeError(message)

@@ -8,8 +8,18 @@ import weakref
 from typing import Protocol, TypedDict
 
 from s3dlio import _s3dlio
+from s3dlio.arguments import at_least
 
-__all__ = ["Latency", "Stats", "VerbStats", "abort_at_exit", "load_numpy", "stats", "stats_text"]
+__all__ = [
+    "Latency",
+    "Stats",
+    "VerbStats",
+    "abort_at_exit",
+    "configure_tokio_threads",
+    "load_numpy",
+    "stats",
+    "stats_text",
+]
 
 
 class _Writer(Protocol):
@@ -75,6 +85,17 @@ def load_numpy() -> None:
     takes the whole process down, and no other import takes nearly as long.
     """
     import numpy  # noqa: F401, ICN001, PLC0415 # pyright: ignore[reportUnusedImport]
+
+
+def configure_tokio_threads(n: int = 0) -> int:
+    """Choose how many threads of this process wait on the network, before its first operation; return their number.
+
+    0 leaves it to ``S3DLIO_RT_THREADS``, or else to the number of cores. A forked child may choose again.
+
+    Raises:
+        ConfigError: ``n`` is negative, or the threads are running and there is another number of them.
+    """
+    return _s3dlio.configure_threads(at_least("n", n, 0))
 
 
 def stats() -> Stats:

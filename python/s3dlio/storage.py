@@ -173,7 +173,7 @@ def get_into(
 
     The bytes go straight into the memory of ``buffer`` (a bytearray, an array, a tensor's array), from its beginning;
     what lies behind them stays as it is. Nothing else may use that memory until the call has returned. Memory that is
-    used again and again is filled several times as fast as the new memory of :func:`get`.
+    used again and again is quicker to fill than the new memory of :func:`get`, which the system clears first.
 
     Raises:
         CorruptDataError: There are not ``expected_len`` bytes; those that there are have been read.
@@ -238,9 +238,11 @@ async def put_bytes_async(
     create_only: bool = False,
     if_match: str | None = None,
     direct_fallback: bool | None = None,
+    borrow: bool = True,
 ) -> None:
-    """As :func:`put_bytes`."""
-    await aio.result(put_operation(uri, data, create_only, if_match, direct_fallback))
+    """As :func:`put_bytes`; with ``borrow=False`` of a copy, so that ``data`` may change while this is awaited."""
+    content = data if borrow else bytes(data)
+    await aio.result(put_operation(uri, content, create_only, if_match, direct_fallback))
 
 
 def put_operation(

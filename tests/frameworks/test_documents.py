@@ -2,43 +2,61 @@
 
 from __future__ import annotations
 
-import io
-import re
-from pathlib import Path
-from typing import Any
+import threading
 
-import numpy as np
 import pytest
 import s3dlio
 
-DOCS = Path(__file__).parents[2] / "docs"
-
-
-def sample(number: int) -> bytes:
-    content = io.BytesIO()
-    np.savez(content, image=np.full((8, 8), number, np.float32), label=np.int64(number % 10))
-    return content.getvalue()
+from tests.fixtures.documents import examples, run_document
 
 
 @pytest.fixture
-def data(testkit) -> str:
-    bucket = testkit.bucket()
-    s3dlio.put_many([(f"{bucket}/train/{number:03}.npz", sample(number)) for number in range(256)])
-    with s3dlio.TFRecordWriter(f"{bucket}/records/0.tfrecord", index=True) as writer:
+def data(documented_data: str) -> str:
+    with s3dlio.TFRecordWriter(f"{documented_data}/records/0.tfrecord", index=True) as writer:
         for number in range(70):
             writer.write_example({"label": number})
-    return bucket
+    return documented_data
 
 
-def run(document: str, data: str, **given: Any) -> dict[str, Any]:
-    names = dict(given)
-    for example in re.findall(r"^```python\n(.*?)^```", (DOCS / document).read_text(), flags=re.DOTALL | re.MULTILINE):
-        exec(compile(example.replace("s3://bucket", data), document, "exec"), names)  # noqa: S102 - our own text
-    return names
+def test_resume(data) -> None:
+    names = run_document("howto/resume.md", data)
+    assert len(names["rest"]) == 2
+    assert names["loader"].epoch == 1
+
+
+def test_dataloader(data) -> None:
+    names = run_document("howto/dataloader.md", data)
+    assert names["batch"]["image"].shape == (64, 8, 8)
+
+
+# torch says that a program of one process is one.
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled:UserWarning")
+def test_checkpoint(data, tmp_path) -> None:
+    import torch
+
+    one, many, dcp = examples("checkpoint.md", data)
+    model = torch.nn.Linear(3, 2)
+    names = {"model": model, "optimizer": torch.optim.Adam(model.parameters())}
+    exec(one, names)  # noqa: S102 - our own text
+    assert torch.equal(names["state"]["model"]["weight"], model.weight)
+
+    def rank(number: int) -> None:
+        given = {"uri": tmp_path.as_uri(), "step": 1, "attempt": "0" * 32, "rank": number}
+        exec(many, given | {"local_tensor": torch.full((1024, 4096), number), "norm": torch.ones(3)})  # noqa: S102
+
+    ranks = [threading.Thread(target=rank, args=[number]) for number in range(8)]
+    for thread in ranks:
+        thread.start()
+    for thread in ranks:
+        thread.join()
+    whole = s3dlio.CheckpointManager(tmp_path.as_uri()).load()["w"]
+    assert torch.equal(whole[::1024, 0], torch.arange(8))
+
+    exec(dcp, {"state": {"w": torch.ones(4)}})  # noqa: S102
 
 
 def test_jax(data) -> None:
-    names = run("jax.md", data)
+    names = run_document("jax.md", data)
     assert names["batch"]["image"].shape == (64, 8, 8)
     assert names["loader"].epoch == 0
 
@@ -48,12 +66,12 @@ def test_tensorflow(data) -> None:
 
     model = tf.keras.Sequential([tf.keras.layers.Flatten(), tf.keras.layers.Dense(10)])
     model.compile("sgd", tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    names = run("tensorflow.md", data, model=model)
+    names = run_document("tensorflow.md", data, model=model)
     assert names["state"]["epoch"] == 3
 
 
 def test_dali(data) -> None:
-    names = run("dali.md", data)
+    names = run_document("dali.md", data)
     built = names["pipeline"]()
     built.build()
     image, label = built.run()

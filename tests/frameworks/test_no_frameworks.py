@@ -69,6 +69,7 @@ def test_a_broken_framework_keeps_its_own_message() -> None:
 def test_names_without_a_framework_are_there() -> None:
     package = importlib.import_module("s3dlio")
     lazy = {"S3MapDataset", "S3IterableDataset", "S3JaxIterable", "make_tf_dataset"}
+    lazy |= {"ObjectStoreMapDataset", "ObjectStoreIterableDataset", "JaxIterable"}
     assert lazy <= {*package.__all__}
     missing = run(
         WITHOUT

@@ -82,7 +82,7 @@ def test_each_iteration_is_the_next_epoch(filled, steps):
     assert [numbers(steps(loader)) for _ in range(3)] == expected
     loader.set_epoch(1)
     assert numbers(steps(loader)) == expected[1]
-    assert numbers(loader.items()) == expected[2]
+    assert numbers(item.data for item in loader.items()) == expected[2]
 
 
 def test_two_iterations_at_once_do_not_disturb_each_other(filled):
@@ -240,3 +240,107 @@ def test_a_stopped_iteration_gives_nothing_more(filled):
     assert batches.next() is None
     assert batches.next_many(5) == []
     assert set(batches.stats().values()) == {0}
+
+
+def test_items_are_objects_with_their_uris(filled, store):
+    dataset = s3dlio.PyDataset.from_uris([f"{store}/{i:02}" for i in (4, 2, 9, 0, 7)])
+    items = s3dlio.PyBytesAsyncDataLoader(dataset, {"prefetch": 64, "skip_head": True}).items()
+    assert type(items) is s3dlio.PyObjectDataLoaderSyncIter
+    first = items.collect_batch(2)
+    assert [type(item) for item in first] == [s3dlio.PyObjectItem] * 2
+    assert [(item.uri, item.byte_count, len(item), bytes(item), item.data) for item in first] == [
+        (f"{store}/{i:02}", 1, 1, str(i).encode(), str(i).encode()) for i in (4, 2)
+    ]
+    assert next(items).uri == f"{store}/09"
+    assert [bytes(item) for item in items.collect_batch(50)] == [b"0", b"7"]
+    assert items.collect_batch(50) == []
+    with pytest.raises(s3dlio.ConfigError, match="`n`"):
+        items.collect_batch(0)
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_size": 4, "drop_last": True}, {"shuffle": True, "seed": 3}])
+def test_items_come_in_the_order_of_the_steps(filled, options):
+    loader = s3dlio.create_async_loader(filled, options)
+    steps = [view for step in loader for view in (step if "batch_size" in options else [step])]
+    loader.set_epoch(0)
+    items = loader.items()
+    found = []
+    while batch := items.collect_batch(3):
+        assert len(batch) == 3 or items.collect_batch(3) == []
+        found += batch
+    assert [item.data for item in found] == steps
+    assert all(item.uri.endswith(f"/{int(item.data):02}") for item in found)
+
+
+def test_items_are_bytes(tmp_path):
+    np.save(tmp_path / "a.npy", np.arange(3))
+    with pytest.raises(s3dlio.ConfigError, match="decoder"):
+        s3dlio.create_async_loader(f"file://{tmp_path}/", {"decoder": "npy"}).items()
+
+
+@pytest.mark.parametrize("take", [next, lambda items: items.collect_batch(9)])
+def test_an_error_of_items_comes_again(tmp_path, take):
+    s3dlio.put(f"file://{tmp_path}/a", b"a")
+    dataset = s3dlio.PyDataset.from_uris([f"file://{tmp_path}/{name}" for name in ("a", "nothing")])
+    items = s3dlio.PyBytesAsyncDataLoader(dataset).items()
+    assert next(items).data == b"a"
+    for _ in range(3):
+        with pytest.raises(s3dlio.NotFoundError, match="nothing"):
+            take(items)
+
+
+def test_sizes_are_asked_for_before_the_reading_if_that_is_wanted(bucket):
+    uris = [f"{bucket}/{i}" for i in range(5)]
+    s3dlio.put_many([(uri, b"content") for uri in uris])
+
+    def heads(options: dict) -> int:
+        before = s3dlio.stats()["head_requests"]
+        dataset = s3dlio.PyDataset.from_uris(uris, options)
+        assert [bytes(item) for item in s3dlio.PyBytesAsyncDataLoader(dataset)] == [b"content"] * 5
+        return s3dlio.stats()["head_requests"] - before
+
+    assert heads({}) == heads({"skip_head": True}) == 0
+    # Once where the data set is made, once where the epoch begins.
+    assert heads({"skip_head": False}) == 10
+
+
+class TestBytesInMemory:
+    def test_is_a_data_set_like_any_other(self, steps):
+        content = [b"a", b"", bytearray(b"ccc"), memoryview(b"dd"), s3dlio.BytesView(b"e" * 100_000)]
+        dataset = s3dlio.PyDataset.from_bytes_list(content)
+        content[2][:] = b"xxx"
+        expected = [b"a", b"", b"ccc", b"dd", b"e" * 100_000]
+        assert len(dataset) == 5
+        assert dataset[-2] == b"dd"
+        assert dataset[1:3] == [b"", b"ccc"]
+        assert [*dataset] == expected
+        assert dataset.uris() == [f"bytes:{i}" for i in range(5)]
+        assert steps(s3dlio.PyBytesAsyncDataLoader(dataset, {"batch_size": 2})) == [
+            expected[:2],
+            expected[2:4],
+            expected[4:],
+        ]
+        again = pickle.loads(pickle.dumps(dataset))
+        assert [*again] == expected
+        assert again.objects.fingerprint == dataset.objects.fingerprint
+        assert s3dlio.PyDataset.concat([dataset, again.select([2])])[5] == b"ccc"
+        assert dataset.objects.fingerprint != s3dlio.PyDataset.from_bytes_list(expected[:4]).objects.fingerprint
+
+    def test_is_shuffled_and_decoded(self):
+        buffers = []
+        for i in range(20):
+            buffer = io.BytesIO()
+            np.save(buffer, np.full(3, i))
+            buffers.append(buffer.getbuffer())
+        dataset = s3dlio.PyDataset.from_bytes_list(buffers, {"decoder": "npy", "shuffle": True, "batch_size": 20})
+        (batch,) = s3dlio.PyBytesAsyncDataLoader(dataset)
+        assert batch.shape == (20, 3)
+        assert sorted(batch[:, 0]) == [*range(20)] != [*batch[:, 0]]
+
+    def test_what_is_refused(self):
+        with pytest.raises(s3dlio.ConfigError, match="items"):
+            s3dlio.PyDataset.from_bytes_list([])
+        with pytest.raises(TypeError):
+            s3dlio.PyDataset.from_bytes_list(["text"])
+        with pytest.raises(IndexError):
+            _ = s3dlio.PyDataset.from_bytes_list([b"a"])[1]

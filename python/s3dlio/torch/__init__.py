@@ -8,4 +8,15 @@ from s3dlio.torch.loader import Loader
 from s3dlio.torch.map import S3MapDataset
 from s3dlio.torch.stream import StreamDataset
 
-__all__ = ["Loader", "S3IterableDataset", "S3MapDataset", "StreamDataset"]
+__all__ = [
+    "Loader",
+    "ObjectStoreIterableDataset",
+    "ObjectStoreMapDataset",
+    "S3IterableDataset",
+    "S3MapDataset",
+    "StreamDataset",
+]
+
+# Other documented names of the same classes.
+ObjectStoreIterableDataset = S3IterableDataset
+ObjectStoreMapDataset = S3MapDataset

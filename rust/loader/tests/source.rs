@@ -4,9 +4,10 @@
 
 mod common;
 
+use bytes::Bytes;
 use common::{content, found, listed, named, put, write};
 use proptest::prelude::*;
-use s3dlio_loader::source::{ObjectSource, ObjectTable, RecordSource, Selection};
+use s3dlio_loader::source::{MemorySource, ObjectSource, ObjectTable, RecordSource, Selection, unpack};
 use s3dlio_loader::{LoaderError, Result};
 use s3dlio_store::StoreError;
 use s3dlio_store::ops::GetOptions;
@@ -234,4 +235,25 @@ fn a_table_is_small() {
     let mut table = ObjectTable::default();
     (0..100_000).for_each(|index| table.push("s3://bucket/", &format!("train/{index:08}.npz"), Some(index)));
     assert!(table.memory() < 100_000 * (18 + 16) * 2 + 4096, "{}", table.memory());
+}
+
+#[test]
+fn bytes_in_memory_travel_as_they_are() {
+    let records = vec![Bytes::from_static(b"one"), Bytes::new(), Bytes::from(vec![7; 100_000])];
+    let source = MemorySource::new(records.clone()).unwrap();
+    assert_eq!((source.len(), source.bytes(2), source.bytes(3)), (3, Some(100_000), None));
+    assert_eq!(source.name(1), "bytes:1");
+    assert_eq!(source.objects(&[2, 0], 1).unwrap().unwrap().wait().unwrap(), [records[2].clone(), records[0].clone()]);
+    assert!(source.objects(&[3], 1).unwrap().is_err());
+    assert!(source.reader().unwrap().access(3).is_err());
+    let packed = source.pack().unwrap();
+    let again = unpack(&packed).unwrap().wait().unwrap().unwrap();
+    assert_eq!(again.fingerprint(), source.fingerprint());
+    assert_eq!(again.objects(&[0, 1, 2], 1).unwrap().unwrap().wait().unwrap(), records);
+    for cut in [9, 10, 12, packed.len() - 1] {
+        assert!(matches!(unpack(&packed[..cut]), Err(LoaderError::StateInvalid(_))), "{cut}");
+    }
+    assert!(matches!(MemorySource::new(Vec::new()), Err(LoaderError::Config { .. })));
+    let other = MemorySource::new(vec![Bytes::from_static(b"on"), Bytes::from_static(b"e")]).unwrap();
+    assert_ne!(other.fingerprint(), source.fingerprint());
 }

@@ -1,6 +1,6 @@
 //! Python bindings of s3dlio: conversions and waiting, no logic.
 //!
-//! Verbs return an [`operation::Operation`] that Python either waits for or awaits.
+//! Verbs return an `operation::Operation` that Python either waits for or awaits.
 
 mod array_record;
 mod arrays;
@@ -14,6 +14,7 @@ mod completions;
 mod disky;
 mod errors;
 mod examples;
+mod generate;
 mod integrity;
 mod listing;
 mod loader;
@@ -46,6 +47,7 @@ fn _s3dlio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let then = [shards::register, oplog::register, logging::register, check::register, cli::register];
     let records = [array_record::register, disky::register, examples::register, npz::register, tfrecord::register];
     checkpoint::register(module)?;
+    generate::register(module)?;
     integrity::register(module)?;
     first.into_iter().chain(then).chain(records).try_for_each(|register| register(module))
 }

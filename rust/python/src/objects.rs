@@ -8,8 +8,8 @@ use pyo3::types::{PyBytes, PyList, PyTuple};
 use s3dlio_formats::tfrecord::index::Index;
 use s3dlio_loader::decode::Decoder;
 use s3dlio_loader::source::{
-    self, ArrayRecordSource, ConcatSource, NpzSource, ObjectSource, ObjectTable, Part, RecordSource, Selection,
-    TfRecordSource, View,
+    self, ArrayRecordSource, ConcatSource, MemorySource, NpzSource, ObjectSource, ObjectTable, Part, RecordSource,
+    Selection, TfRecordSource, View,
 };
 use s3dlio_records::tfrecord::IndexFrom;
 use s3dlio_store::Work;
@@ -92,6 +92,13 @@ impl Objects {
     #[staticmethod]
     fn of(uris: Vec<String>, part_size: u64, max_parts: usize) -> PyResult<Operation> {
         Self::discover(Selection::Uris(uris), part_size, max_parts)
+    }
+
+    /// Takes these bytes, which must not change.
+    #[staticmethod]
+    fn of_bytes(items: Vec<Bound<'_, PyAny>>) -> PyResult<Self> {
+        let records = items.iter().map(buffer::lend).collect::<PyResult<_>>()?;
+        Ok(Self { source: Arc::new(checked(MemorySource::new(records))?), made: Made::Packed })
     }
 
     /// Opens ArrayRecord files: (URI, first record, the record behind the last) each; an operation that gives `Objects`.

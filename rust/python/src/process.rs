@@ -5,12 +5,28 @@ use std::collections::BTreeMap;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use s3dlio_runtime::stats::{Figures, Latency};
-use s3dlio_runtime::{settings, stats};
+use s3dlio_runtime::{executor, settings, stats};
+use s3dlio_store::StoreError;
+
+use crate::errors::Failure;
 
 /// Says that `workers` processes share this machine: threads and memory budget are divided by it.
 #[pyfunction]
 fn set_worker_share(workers: usize) {
     settings::set_worker_share(workers);
+}
+
+/// Has the network runtime start with this many threads; returns the number.
+#[pyfunction]
+fn configure_threads(threads: usize) -> PyResult<usize> {
+    let configured = executor::configure(threads).map_err(|running| StoreError::Config {
+        option: "n".into(),
+        found: threads.to_string(),
+        expected: format!(
+            "{running}: the network threads of this process are running, configure them before the first operation"
+        ),
+    });
+    Ok(configured.map_err(Failure::from)?)
 }
 
 /// Counters of this process: requests and bytes by verb, on all stores together.
@@ -59,6 +75,7 @@ fn stats_text() -> String {
 /// Adds the functions to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(set_worker_share, module)?)?;
+    module.add_function(wrap_pyfunction!(configure_threads, module)?)?;
     module.add_function(wrap_pyfunction!(counters, module)?)?;
     module.add_function(wrap_pyfunction!(figures, module)?)?;
     module.add_function(wrap_pyfunction!(stats_text, module)?)

@@ -115,10 +115,7 @@ pub fn inspect(uri: &Uri, kind: Option<Kind>, progress: Arc<Progress>) -> s3dlio
     let opening = Input::open(uri)?;
     Ok(jobs::work(async move {
         let input = opening.into_future().await?;
-        let kind = match kind {
-            Some(kind) => kind,
-            None => Kind::detect(&input).await?,
-        };
+        let kind = Kind::given_or_detected(kind, &input).await?;
         progress.of(input.size());
         let (uri, size) = (input.uri().clone(), input.size());
         let found = match kind {

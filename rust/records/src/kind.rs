@@ -96,11 +96,22 @@ impl Kind {
         endings.into_iter().find(|(end, _)| has(end)).map(|(_, kind)| kind)
     }
 
+    /// `given`, or where there is none the format that the open file has.
+    ///
+    /// # Errors
+    /// As [`detect`](Self::detect).
+    pub(crate) async fn given_or_detected(given: Option<Self>, input: &Input) -> Result<Self> {
+        match given {
+            Some(kind) => Ok(kind),
+            None => Self::detect(input).await,
+        }
+    }
+
     /// The format of an open file: its content decides, and its name where that is damaged.
     ///
     /// # Errors
     /// [`StoreError::Unsupported`] for a file of none of these formats; those of reading.
-    pub(crate) async fn detect(input: &Input) -> Result<Self> {
+    async fn detect(input: &Input) -> Result<Self> {
         let first = input.fetch(0..input.size().min(LOOK)).await?;
         let named = Self::of_name(input.uri());
         let found = match first.as_ref() {

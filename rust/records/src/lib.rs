@@ -13,6 +13,7 @@ mod coalesce;
 pub mod convert;
 pub mod disky;
 pub mod error;
+pub mod generate;
 pub mod input;
 pub mod inspect;
 mod jobs;

@@ -255,10 +255,7 @@ impl Recovery {
         let opening = Input::open(uri)?;
         Ok(jobs::work(async move {
             let input = opening.into_future().await?;
-            let kind = match kind {
-                Some(kind) => kind,
-                None => Kind::detect(&input).await?,
-            };
+            let kind = Kind::given_or_detected(kind, &input).await?;
             progress.of(input.size());
             let uri = input.uri().clone();
             let walk = Box::new(Walk::new(input.clone(), Salvage::of(kind, &input).await?));

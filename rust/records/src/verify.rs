@@ -69,10 +69,7 @@ pub fn verify(uri: &Uri, kind: Option<Kind>, progress: Arc<Progress>) -> s3dlio_
     let opening = Input::open(uri)?;
     Ok(jobs::work(async move {
         let input = opening.into_future().await?;
-        let kind = match kind {
-            Some(kind) => kind,
-            None => Kind::detect(&input).await?,
-        };
+        let kind = Kind::given_or_detected(kind, &input).await?;
         progress.of(input.size());
         let report = Report {
             uri: input.uri().clone(),

@@ -42,6 +42,19 @@ pub fn handle() -> Result<&'static Handle, StartError> {
         .ok_or_else(|| StartError("thread or epoll limit reached (see ulimit -u and ulimit -n)".into()))
 }
 
+/// Has this process's runtime start with `threads` threads (0: as many as the environment says) and returns their number.
+///
+/// # Errors
+/// The number of threads of a runtime that is running already with another number.
+pub fn configure(threads: usize) -> Result<usize, usize> {
+    if let Some(Some(runtime)) = RUNTIME.get() {
+        let running = runtime.metrics().num_workers();
+        return if threads == 0 || threads == running { Ok(running) } else { Err(running) };
+    }
+    settings::set_runtime_threads(threads);
+    Ok(settings::runtime_threads())
+}
+
 /// Starts `future` on the runtime.
 ///
 /// # Errors

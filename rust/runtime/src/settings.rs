@@ -5,6 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// How many processes of this kind share the machine; see [`set_worker_share`].
 static WORKERS: AtomicUsize = AtomicUsize::new(1);
 
+/// Threads of the runtime that the program has asked for; 0 leaves them to the environment.
+static RUNTIME_THREADS: AtomicUsize = AtomicUsize::new(0);
+
+/// 512 threads is past any storage this library has met; more is a typing error.
+const MOST_THREADS: usize = 512;
+
 /// Smallest memory budget that the environment may ask for.
 ///
 /// Below one range part (8 MiB) the budget would only slow the pipeline down: one part is always let through.
@@ -59,15 +65,22 @@ fn number(name: &str) -> Option<u64> {
 }
 
 fn threads(name: &str, default: usize) -> usize {
-    // 512 threads is past any storage this library has met; more is a typing error.
-    number(name).map_or(default, |n| n.min(512) as usize)
+    number(name).map_or(default, |n| n.min(MOST_THREADS as u64) as usize)
 }
 
-/// Threads of the tokio runtime: `S3DLIO_RT_THREADS`, else this process's share of the cores but at least 2, so
+/// Has the runtime start with this many threads, above what the environment says; 0 leaves them to it.
+pub(crate) fn set_runtime_threads(threads: usize) {
+    RUNTIME_THREADS.store(threads.min(MOST_THREADS), Ordering::Relaxed);
+}
+
+/// Threads of the tokio runtime: what the program has asked for, `S3DLIO_RT_THREADS`, else this process's share of the cores but at least 2, so
 /// that one thread busy with TLS or copying does not stop the sockets of all others.
 #[must_use]
 pub fn runtime_threads() -> usize {
-    threads("S3DLIO_RT_THREADS", shared_cores().max(2))
+    match RUNTIME_THREADS.load(Ordering::Relaxed) {
+        0 => threads("S3DLIO_RT_THREADS", shared_cores().max(2)),
+        chosen => chosen,
+    }
 }
 
 /// Threads that read local files: `S3DLIO_IO_THREADS`, else this process's share of the cores.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use highway::{HighwayHash, HighwayHasher, Key};
 use s3dlio_store::Work;
 
-use super::{ArrayRecordSource, Layout, NpzSource, RecordSource, TfRecordSource};
+use super::{ArrayRecordSource, Layout, MemorySource, NpzSource, RecordSource, TfRecordSource};
 use crate::error::{LoaderError, Result};
 
 /// First bytes of a packed source; the digit is the version of the layout.
@@ -18,6 +18,7 @@ pub(super) enum Kind {
     ArrayRecord = 1,
     TfRecord = 2,
     Npz = 3,
+    Memory = 4,
 }
 
 /// Reads what [`RecordSource::pack`] wrote. What the source does not keep in its packed form it reads again from its files.
@@ -34,6 +35,10 @@ pub fn unpack(packed: &[u8]) -> Result<Work<Result<Arc<dyn RecordSource>>>> {
         }
         Kind::TfRecord => Ok(TfRecordSource::unpack(from, bad)?.map(|source| source.map(shared))),
         Kind::Npz => Ok(NpzSource::unpack(from, bad)?.map(|source| source.map(shared))),
+        Kind::Memory => {
+            let source = shared(MemorySource::unpack(from).ok_or_else(bad)?);
+            Ok(Work::here(move || Ok(Ok(source))))
+        }
     }
 }
 
@@ -95,7 +100,8 @@ pub(super) struct Unpacker<'a>(&'a [u8]);
 impl<'a> Unpacker<'a> {
     fn new(packed: &'a [u8]) -> Option<(Kind, Self)> {
         let (&kind, rest) = packed.strip_prefix(MAGIC)?.split_first()?;
-        let kind = [Kind::ArrayRecord, Kind::TfRecord, Kind::Npz].into_iter().find(|&known| known as u8 == kind)?;
+        let kind_of = [Kind::ArrayRecord, Kind::TfRecord, Kind::Npz, Kind::Memory];
+        let kind = kind_of.into_iter().find(|&known| known as u8 == kind)?;
         Some((kind, Self(rest)))
     }
 
@@ -165,6 +171,11 @@ impl Digest {
         self.hasher.append(&(name.len() as u64).to_le_bytes());
         self.hasher.append(name);
         numbers.iter().for_each(|number| self.hasher.append(&number.to_le_bytes()));
+    }
+
+    pub fn content(&mut self, content: &[u8]) {
+        self.hasher.append(&(content.len() as u64).to_le_bytes());
+        self.hasher.append(content);
     }
 
     pub fn finish(self) -> String {

@@ -11,14 +11,15 @@ use tokio::task::JoinSet;
 use super::fetch::fetch;
 use super::files;
 use super::get::GetOptions;
-use super::put::{PART_SIZE, upload, upload_parts};
+use super::put::{PART_SIZE, in_parts, upload, upload_parts};
 use super::stat::{Stat, head, stat_file};
+use super::verify::compare;
 use crate::error::{Result, StoreError};
 use crate::local::Create;
 use crate::observe::{self, Verb};
 use crate::registry::{self, Backend, Opener};
 use crate::work::{Work, on_pool};
-use crate::{Uri, size_cache};
+use crate::{Uri, settings, size_cache};
 
 /// Runs `start` for every item as a task of its own, on all runtime threads, `limit` at a time; results in the order of
 /// the items. The first failure ends the whole call.
@@ -115,10 +116,36 @@ pub fn put_many(items: Vec<(Uri, Bytes)>, in_flight: usize) -> Result<Work<()>> 
     for (uri, data) in items {
         work.push((stores.open(&uri)?, uri, data));
     }
+    let looks = Looks::now()?;
     Ok(Work::network(async move {
-        each(work, in_flight, |(backend, uri, data)| upload(backend, uri, data, Create::Overwrite)).await?;
+        each(work, in_flight, |(backend, uri, data)| async move {
+            let length = data.len() as u64;
+            let etag = upload(backend.clone(), uri.clone(), data, Create::Overwrite).await?;
+            looks.at(&backend, &uri, length, etag).await
+        })
+        .await?;
         Ok(())
     }))
+}
+
+/// Which of the objects that are put are looked at afterwards; read on the calling thread.
+#[derive(Clone, Copy)]
+struct Looks {
+    all: bool,
+    in_parts: bool,
+}
+
+impl Looks {
+    fn now() -> Result<Self> {
+        Ok(Self { all: settings::put_verify()?, in_parts: settings::multipart_verify()? })
+    }
+
+    async fn at(self, backend: &Backend, uri: &Uri, length: u64, etag: Option<String>) -> Result<()> {
+        if self.all || self.in_parts && in_parts(length, &Create::Overwrite) {
+            compare(backend, uri, Some(length), etag.as_deref()).await?;
+        }
+        Ok(())
+    }
 }
 
 /// Makes the content of objects, by their number.
@@ -149,24 +176,27 @@ pub fn put_produced(uris: Vec<Uri>, in_flight: usize, produce: Arc<dyn Produce>)
         let place = streamed.map(|size| registry::object_store(&uri).map(|place| (size, place))).transpose()?;
         work.push((number as u64, stores.open(&uri)?, place, uri));
     }
+    let looks = Looks::now()?;
     Ok(Work::network(async move {
         each(work, in_flight, |(number, backend, place, uri)| {
             let produce = Arc::clone(&produce);
             async move {
                 let Some((size, (store, path))) = place else {
                     let data = on_pool(move || produce.whole(number)).await?;
-                    return upload(backend, uri, data, Create::Overwrite).await.map(|_| ());
+                    let length = data.len() as u64;
+                    let etag = upload(backend.clone(), uri.clone(), data, Create::Overwrite).await?;
+                    return looks.at(&backend, &uri, length, etag).await;
                 };
                 let span = observe::begin(Verb::Put, &uri);
                 let part = |range| {
                     let produce = Arc::clone(&produce);
                     on_pool(move || Ok(produce.part(number, range)))
                 };
-                let result = upload_parts(&*store, &uri, &path, size, part).await.map(|_| ());
+                let result = upload_parts(&*store, &uri, &path, size, part).await;
                 size_cache::forget(&store, &uri);
                 stats::add(Counter::PutBytes, if result.is_ok() { size } else { 0 });
                 span.end(size, &result);
-                result
+                looks.at(&backend, &uri, size, result?).await
             }
         })
         .await?;

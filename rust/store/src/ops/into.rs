@@ -14,8 +14,7 @@ use crate::work::{Step, Work, on_pool};
 
 /// Reads an object or a range of it into `memory`; how many bytes that were.
 ///
-/// Memory that has been written to before is several times as fast to fill as fresh memory, which the system must clear
-/// page by page.
+/// Memory that has been written to before is quicker to fill than fresh memory, which the system clears page by page.
 ///
 /// # Errors
 /// As [`get`](super::get()); [`StoreError::Config`](crate::StoreError::Config) when there is more than the memory takes, of

@@ -13,6 +13,7 @@ mod into;
 mod list;
 mod put;
 mod stat;
+mod verify;
 pub mod within;
 
 pub use bucket::{create_bucket, delete_bucket, make_directory};
@@ -24,3 +25,4 @@ pub use into::get_into;
 pub use list::{Entry, ListOptions, Lister, list};
 pub use put::{put, put_made};
 pub use stat::{Stat, exists, stat};
+pub use verify::compare;

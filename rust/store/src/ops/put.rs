@@ -9,6 +9,7 @@ use object_store::{GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutPayload,
 use s3dlio_runtime::stats::{self, Counter};
 use tokio::task::JoinSet;
 
+use super::verify::verified;
 use crate::error::{Result, StoreError};
 use crate::local::{Create, Mode};
 use crate::observe::{self, Verb};
@@ -16,7 +17,7 @@ use crate::registry::{self, Backend};
 use crate::upload::Upload;
 use crate::uri::Scheme;
 use crate::work::{Work, on_pool};
-use crate::{Uri, local, size_cache, upload};
+use crate::{Uri, local, settings, size_cache, upload};
 
 /// Objects above this are uploaded in parts: one lost connection then costs a part, not the object.
 const MULTIPART_THRESHOLD: u64 = 64 << 20;
@@ -41,12 +42,23 @@ const PARTS_IN_FLIGHT: usize = 8;
 /// [`StoreError::Precondition`] when the condition does not hold, and what else [`StoreError`] lists.
 pub fn put(uri: &Uri, data: Bytes, condition: Create) -> Result<Work<Option<String>>> {
     let backend = registry::open(uri)?;
-    let uri = uri.clone();
-    Ok(match backend {
+    let length = data.len() as u64;
+    let verify = settings::put_verify()? || settings::multipart_verify()? && in_parts(length, &condition);
+    let work = begin(backend.clone(), uri.clone(), data, condition);
+    Ok(if verify { verified(work, backend, uri.clone(), Some(length)) } else { work })
+}
+
+/// Whether an upload of so many bytes goes in parts.
+pub(super) fn in_parts(length: u64, condition: &Create) -> bool {
+    matches!(condition, Create::Overwrite) && length > MULTIPART_THRESHOLD
+}
+
+fn begin(backend: Backend, uri: Uri, data: Bytes, condition: Create) -> Work<Option<String>> {
+    match backend {
         Backend::Local(mode) if data.len() > LARGE => Work::pool(move || write(&uri, &data, mode, &condition)),
         Backend::Local(mode) => Work::here(move || write(&uri, &data, mode, &condition)),
         backend @ Backend::Object(_) => Work::network(upload(backend, uri, data, condition)),
-    })
+    }
 }
 
 /// As [`put`] without a condition, of a small object that is made when the work runs: for a local file on the thread that
@@ -56,13 +68,15 @@ pub fn put(uri: &Uri, data: Bytes, condition: Create) -> Result<Work<Option<Stri
 /// As [`put`], and what `make` returns.
 pub fn put_made(uri: &Uri, make: impl FnOnce() -> Result<Bytes> + Send + 'static) -> Result<Work<Option<String>>> {
     let backend = registry::open(uri)?;
+    let (place, verify) = ((backend.clone(), uri.clone()), settings::put_verify()?);
     let uri = uri.clone();
-    Ok(match backend {
+    let work = match backend {
         Backend::Local(mode) => Work::here(move || write(&uri, &make()?, mode, &Create::Overwrite)),
         backend @ Backend::Object(_) => {
             Work::network(async move { upload(backend, uri, on_pool(make).await?, Create::Overwrite).await })
         }
-    })
+    };
+    Ok(if verify { verified(work, place.0, place.1, None) } else { work })
 }
 
 fn write(uri: &Uri, data: &[u8], mode: Mode, condition: &Create) -> Result<Option<String>> {
@@ -100,7 +114,7 @@ async fn send(store: &dyn ObjectStore, uri: &Uri, data: Bytes, condition: Create
     let path = uri.object_path()?;
     let failed = |source| StoreError::object(uri.to_string(), source);
     let mode = match condition {
-        Create::Overwrite if data.len() as u64 > MULTIPART_THRESHOLD => {
+        Create::Overwrite if in_parts(data.len() as u64, &condition) => {
             let slice = |range: Range<u64>| ready(Ok(data.slice(range.start as usize..range.end as usize)));
             return upload_parts(store, uri, &path, data.len() as u64, slice).await;
         }

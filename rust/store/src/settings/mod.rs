@@ -112,6 +112,23 @@ pub fn with_direct_fallback<T>(fallback: Option<bool>, begin: impl FnOnce() -> T
     begun
 }
 
+/// Whether an object is looked at after it was put: length and entity tag; `S3DLIO_PUT_VERIFY`, false.
+///
+/// # Errors
+/// [`StoreError::Config`] for a variable that says neither yes nor no.
+pub fn put_verify() -> Result<bool> {
+    flag("S3DLIO_PUT_VERIFY")
+}
+
+/// The same for objects that are written in parts: those of writers, and large ones that are put;
+/// `S3DLIO_MPU_PUT_VERIFY`, false.
+///
+/// # Errors
+/// As [`put_verify`].
+pub fn multipart_verify() -> Result<bool> {
+    flag("S3DLIO_MPU_PUT_VERIFY")
+}
+
 /// How long sizes of network objects are remembered (`S3DLIO_SIZE_CACHE_TTL_SECS`, 60 s) and of how many objects
 /// (`S3DLIO_SIZE_CACHE_MAX_ENTRIES`, 100,000: some 20 MB).
 ///

@@ -17,6 +17,7 @@ use crate::observe::{self, Verb};
 use crate::registry::{self, Backend};
 use crate::uri::Uri;
 use crate::work::Work;
+use crate::{ops, settings};
 
 /// Which thread compresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +54,8 @@ struct Inner {
     uri: Uri,
     generation: u64,
     keep_parts: bool,
+    /// Where the finished object is looked at, if the environment asks for it.
+    verify: Option<Backend>,
     figures: Arc<Figures>,
     /// Not dropped in a forked child, where its tasks belong to threads that do not exist.
     stream: ManuallyDrop<Mutex<Stream>>,
@@ -68,7 +71,9 @@ impl Writer {
     /// [`StoreError::Unsupported`] for a media type of a local file.
     pub fn open(uri: &Uri, options: &WriterOptions) -> Result<Self> {
         Self::check(uri, options)?;
-        Self::open_in(registry::open(uri)?, uri, options)
+        let backend = registry::open(uri)?;
+        let verify = settings::multipart_verify()?.then(|| backend.clone());
+        Self::begin(backend, uri, options, verify)
     }
 
     /// As [`Writer::open`], in a store that was opened for this URI or another one of its bucket; on any thread.
@@ -77,6 +82,10 @@ impl Writer {
     /// As [`Writer::open`].
     pub fn open_in(backend: Backend, uri: &Uri, options: &WriterOptions) -> Result<Self> {
         Self::check(uri, options)?;
+        Self::begin(backend, uri, options, None)
+    }
+
+    fn begin(backend: Backend, uri: &Uri, options: &WriterOptions, verify: Option<Backend>) -> Result<Self> {
         let mut uri = uri.clone();
         let extension = options.compression.extension();
         if !uri.key.ends_with(extension) {
@@ -90,7 +99,8 @@ impl Writer {
         let upload = Upload::new(store, uri.clone(), path, sizes, options.content_type.clone());
         let stream = Stream::new(uri.clone(), encoder, upload, Arc::clone(&figures), span);
         let stream = ManuallyDrop::new(Mutex::new(stream));
-        let inner = Inner { uri, generation: fork::generation(), keep_parts: options.keep_parts, figures, stream };
+        let (generation, keep_parts) = (fork::generation(), options.keep_parts);
+        let inner = Inner { uri, generation, keep_parts, verify, figures, stream };
         Ok(Self(Arc::new(inner)))
     }
 
@@ -151,7 +161,13 @@ impl Writer {
     /// is then as it was before.
     pub fn finish(&self, encode: Encode) -> Result<Work<WriterStats>> {
         let inner = self.own()?;
-        Ok(Work::network(async move { inner.stream.lock().await.finish(encode).await }))
+        Ok(Work::network(async move {
+            let stats = inner.stream.lock().await.finish(encode).await?;
+            if let Some(backend) = &inner.verify {
+                ops::compare(backend, &inner.uri, Some(stats.compressed_bytes), stats.etag.as_deref()).await?;
+            }
+            Ok(stats)
+        }))
     }
 
     /// Gives the object up and removes its parts; nothing to do for a writer that failed or was aborted.

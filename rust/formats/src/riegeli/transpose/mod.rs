@@ -3,9 +3,9 @@
 //! The values of each field lie together in a buffer, which compresses better than whole messages do, and a small state
 //! machine says in which order they are joined again. Records that are no messages are kept whole.
 //!
-//! Reading: the header describes the [`states`] and the [`buffers`], and the [`machine`] writes the [`output`] from the last
-//! byte of the last record to the first byte of the first one. Writing: [`message`] splits records into operations on
-//! [`columns`], [`plan`] makes a machine of them, where [`place`] puts the states.
+//! Reading: the header describes the `states` and the `buffers`, and the `machine` writes the `output` from the last
+//! byte of the last record to the first byte of the first one. Writing: `message` splits records into operations on
+//! `columns`, `plan` makes a machine of them, where `place` puts the states.
 
 mod buffers;
 mod columns;
