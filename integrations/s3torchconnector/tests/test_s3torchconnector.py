@@ -37,7 +37,7 @@ def store(request, place) -> str:
 
 
 @pytest.fixture(autouse=True)
-def settings(monkeypatch):
+def settings(s3, monkeypatch):  # noqa: ARG001 - its own settings come first
     # What a test puts into the environment goes with it.
     for name in ("AWS_REGION", "AWS_PROFILE", "AWS_SKIP_SIGNATURE", "S3_ADDRESSING_STYLE", "S3DLIO_MAX_RETRY_ATTEMPTS"):
         monkeypatch.setenv(name, os.environ.get(name, ""))
