@@ -37,8 +37,8 @@ def store(request, place) -> str:
 
 
 @pytest.fixture(autouse=True)
-def settings(s3, monkeypatch):  # noqa: ARG001 - its own settings come first
-    # What a test puts into the environment goes with it.
+def settings(s3, monkeypatch):
+    # What a test puts into the environment goes with it, and the server's own settings were there before.
     for name in ("AWS_REGION", "AWS_PROFILE", "AWS_SKIP_SIGNATURE", "S3_ADDRESSING_STYLE", "S3DLIO_MAX_RETRY_ATTEMPTS"):
         monkeypatch.setenv(name, os.environ.get(name, ""))
 
