@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +13,10 @@ import numpy as np
 import torch
 
 from s3dlio._s3dlio import BytesView
-from s3dlio.errors import ConfigError, TransformError
+from s3dlio.errors import ConfigError
 from s3dlio.reader import ObjectReader
 
-__all__ = ["Converter", "apply_transform", "check_return_type"]
+__all__ = ["Converter", "check_return_type"]
 
 _RETURN_TYPES = ("tensor", "bytes", "reader")
 
@@ -110,16 +109,3 @@ def _tensor(array: np.ndarray[Any, Any]) -> Any:
         return torch.from_numpy(array)
     except TypeError:
         return array
-
-
-def apply_transform(transform: Callable[[Any], Any], sample: Any, uri: str, record: int) -> Any:
-    """Run a user's transform.
-
-    Raises:
-        TransformError: It raised; the message names the object, the cause keeps the user's traceback.
-    """
-    try:
-        return transform(sample)
-    except Exception as error:
-        message = f"{uri}: the transform raised {type(error).__name__}: {error}"
-        raise TransformError(message, uri=uri, record=record) from error

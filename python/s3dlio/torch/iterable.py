@@ -6,8 +6,8 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, ClassVar, Self
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar
 
 from torch.utils.data import IterableDataset
 
@@ -20,13 +20,14 @@ from s3dlio.sources import Data
 from s3dlio.torch.convert import Converter, check_return_type
 from s3dlio.torch.epochs import EpochCounter, in_worker, share_machine, worker
 from s3dlio.torch.iteration import Iteration
+from s3dlio.torch.records import Records
 
 __all__ = ["S3IterableDataset"]
 
 _UNSET: Any = object()
 
 
-class S3IterableDataset(IterableDataset[Any]):
+class S3IterableDataset(Records, IterableDataset[Any]):
     """The objects below a URI as a stream of samples, or of ready batches.
 
     Order: batches of ``batch_size`` are cut from the epoch's sequence, a pure function of ``seed`` and epoch. Rank r
@@ -158,16 +159,6 @@ class S3IterableDataset(IterableDataset[Any]):
         if enable_sharding is None:
             self._warn_about_ranks()
 
-    @classmethod
-    def from_prefix(cls, uri: str, **options: Any) -> Self:
-        """As the constructor."""
-        return cls(uri, **options)
-
-    @classmethod
-    def from_uris(cls, uris: Iterable[str], **options: Any) -> Self:
-        """Make a data set of these objects in this order."""
-        return cls([*uris], **options)
-
     def _warn_about_ranks(self) -> None:
         world = os.environ.get("WORLD_SIZE", "1")
         if world not in ("", "1") and self._ranks == (0, 1):
@@ -198,11 +189,6 @@ class S3IterableDataset(IterableDataset[Any]):
     def __getstate__(self) -> dict[str, Any]:
         # A spawned DataLoader worker has no torch.distributed and maybe no RANK: it falls back on its parent's place.
         return self.__dict__ | {"_ranks": self._rank_and_world(), "_running": None}
-
-    @property
-    def objects(self) -> _s3dlio.Objects:
-        """The list of objects."""
-        return self._objects
 
     def __len__(self) -> int:
         """Batches, or in sample mode samples, that this rank gives in an epoch, all its workers together."""

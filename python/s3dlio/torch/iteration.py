@@ -15,7 +15,8 @@ from torch.utils.data import default_collate
 from s3dlio import _s3dlio
 from s3dlio.dataset import log_skipped
 from s3dlio.errors import TransformError
-from s3dlio.torch.convert import Converter, apply_transform
+from s3dlio.torch.convert import Converter
+from s3dlio.transform import apply
 from s3dlio.waits import bottleneck
 
 __all__ = ["Iteration"]
@@ -154,7 +155,7 @@ class Iteration:
         if self._transform is None:
             return (converted,)
         try:
-            return (apply_transform(self._transform, converted, self._objects.uri(int(index)), int(index)),)
+            return (apply(self._transform, converted, self._objects.uri(int(index)), int(index)),)
         except TransformError as error:
             if not self._skip_errors:
                 raise

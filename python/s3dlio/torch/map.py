@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Self
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from torch.utils.data import Dataset
 
-from s3dlio import _s3dlio
 from s3dlio.dataset import PyDataset, found_in
 from s3dlio.options import LoaderOptions
 from s3dlio.sources import Data
-from s3dlio.torch.convert import Converter, apply_transform, check_return_type
+from s3dlio.torch.convert import Converter, check_return_type
 from s3dlio.torch.epochs import share_machine
+from s3dlio.torch.records import Records
+from s3dlio.transform import apply
 
 __all__ = ["S3MapDataset"]
 
 
-class S3MapDataset(Dataset[Any]):
+class S3MapDataset(Records, Dataset[Any]):
     """The objects below a URI, by index.
 
     ``DataLoader`` fetches a whole batch through ``__getitems__``: one parallel read. It works with every sampler
@@ -72,21 +73,6 @@ class S3MapDataset(Dataset[Any]):
         self._objects = found_in(uri, pattern, format, options)
         self._decoder = self._objects.decoder or decoder if decoder == "bytes" else decoder
 
-    @classmethod
-    def from_prefix(cls, uri: str, **options: Any) -> Self:
-        """As the constructor."""
-        return cls(uri, **options)
-
-    @classmethod
-    def from_uris(cls, uris: Iterable[str], **options: Any) -> Self:
-        """Make a data set of these objects in this order."""
-        return cls([*uris], **options)
-
-    @property
-    def objects(self) -> _s3dlio.Objects:
-        """The list of objects."""
-        return self._objects
-
     def uri(self, index: int) -> str:
         """Return the URI of an object."""
         return self._objects.uri(self._position(index))
@@ -120,7 +106,7 @@ class S3MapDataset(Dataset[Any]):
         converted = self._convert.sample(sample)
         if self.transform is None:
             return converted
-        return apply_transform(self.transform, converted, self._objects.uri(position), position)
+        return apply(self.transform, converted, self._objects.uri(position), position)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self)} objects, first {self._objects.uri(0)!r})"

@@ -15,8 +15,9 @@ from s3dlio import _s3dlio
 from s3dlio.errors import ConfigError, StateMismatchError
 from s3dlio.sharding import rank_and_world
 from s3dlio.sources import files_of
-from s3dlio.torch.convert import Converter, apply_transform, check_return_type
+from s3dlio.torch.convert import Converter, check_return_type
 from s3dlio.torch.epochs import EpochCounter, in_worker, share_machine, worker
+from s3dlio.transform import apply
 
 __all__ = ["StreamDataset"]
 
@@ -148,7 +149,7 @@ class StreamDataset(IterableDataset[Any]):
 
     def _finish(self, record: _s3dlio.BytesView) -> Any:
         sample = self._convert.sample(record)
-        return sample if self.transform is None else apply_transform(self.transform, sample, self._format, 0)
+        return sample if self.transform is None else apply(self.transform, sample, self._format, 0)
 
     def state_dict(self) -> dict[str, Any]:
         """Return where this process's reader is: exact behind every record or list that it gave.

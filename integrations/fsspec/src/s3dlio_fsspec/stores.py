@@ -8,15 +8,6 @@ import fsspec
 
 from s3dlio_fsspec.filesystem import StoreFileSystem
 
-__all__ = [
-    "AzureFileSystem",
-    "DirectFileSystem",
-    "FileFileSystem",
-    "GCSFileSystem",
-    "S3FileSystem",
-    "register",
-]
-
 
 class S3FileSystem(StoreFileSystem):
     """S3 and compatible servers: paths are ``bucket/key``."""

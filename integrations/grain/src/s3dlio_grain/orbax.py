@@ -1,0 +1,89 @@
+"""States of s3dlio's loaders in Orbax checkpoints, beside the arrays of the model."""
+
+# Orbax ships no types for its interface.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUntypedBaseClass=false, reportUntypedClassDecorator=false
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import jax
+import orbax.checkpoint as ocp
+from s3dlio.errors import CorruptDataError, NotFoundError
+
+__all__ = ["LoaderHandler", "LoaderRestore", "LoaderSave", "Stateful"]
+
+_NAME = "loader.json"
+
+
+class Stateful(Protocol):
+    """A loader, or an iterator of one."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state."""
+        ...
+
+
+class LoaderHandler(ocp.CheckpointHandler):  # type: ignore[misc]
+    """Saves and restores the state of a loader of s3dlio: ``s3dlio.jax.Loader`` and the others.
+
+    The state is that of the whole job, so the first process writes it and all read it, also when they are another
+    number.
+    """
+
+    def save(self, directory: Any, args: LoaderSave) -> None:
+        """Write the state of ``args.item`` into the directory."""
+        if jax.process_index() == 0:
+            (directory / _NAME).write_text(json.dumps(args.item.state_dict()))
+
+    def restore(self, directory: Any, args: LoaderRestore) -> Stateful:
+        """Have ``args.item`` go on from the state in the directory, and return it.
+
+        Raises:
+            NotFoundError: The directory has no state.
+            CorruptDataError: It is damaged.
+            StateMismatchError: It does not fit the loader.
+        """
+        path = directory / _NAME
+        if not path.exists():
+            message = f"{path}: no state of a loader is there"
+            raise NotFoundError(message, uri=str(path))
+        try:
+            state = json.loads(path.read_text())
+        except ValueError as error:
+            message = f"{path}: the state is damaged: {error}"
+            raise CorruptDataError(message, uri=str(path)) from error
+        args.item.load_state_dict(state)
+        return args.item
+
+
+@ocp.args.register_with_handler(LoaderHandler, for_save=True)
+@dataclasses.dataclass
+class LoaderSave(ocp.args.CheckpointArgs):  # type: ignore[misc]
+    """Saves the state of a loader.
+
+    Attributes:
+        item: The loader.
+    """
+
+    item: Stateful
+
+
+@ocp.args.register_with_handler(LoaderHandler, for_restore=True)
+@dataclasses.dataclass
+class LoaderRestore(ocp.args.CheckpointArgs):  # type: ignore[misc]
+    """Restores the state of a loader.
+
+    Attributes:
+        item: The loader, made as it was when its state was saved.
+    """
+
+    item: Stateful
