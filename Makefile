@@ -34,12 +34,13 @@ DEMO := examples/digits/demo.py
 BENCH := benches/run.py
 STORES_BENCH := benches/stores.py
 
-FUZZ := rust/formats/fuzz
+FUZZ := rust/formats/fuzz rust/checkpoint/fuzz
 # Grows from run to run; what is worth keeping for all is in the corpus.
 FUZZ_FOUND := $(S3DLIO_CACHE)/fuzz/found
 FUZZ_BUILD := $(S3DLIO_CACHE)/fuzz/target
 FUZZ_HOST = $(shell rustc --print host-tuple)
-FUZZ_TARGETS = $(notdir $(wildcard $(FUZZ)/corpus/*))
+# Folders of the corpora; the name of each is that of a target.
+FUZZ_TARGETS = $(wildcard $(addsuffix /corpus/*,$(FUZZ)))
 # Those of cargo-fuzz without a sanitizer, for which the stable compiler will do.
 FUZZ_FLAGS := -Cpasses=sancov-module \
   $(addprefix -Cllvm-args=-sanitizer-coverage-,level=4 inline-8bit-counters pc-table trace-compares)
@@ -134,14 +135,17 @@ docs: build ## Build the documentation: the site, with the notebooks as they run
 
 .PHONY: fuzz
 fuzz: ## Look for input that breaks a parser: each for SECONDS=60, one on each core
-	RUSTFLAGS='$(FUZZ_FLAGS)' cargo build --quiet --release --manifest-path '$(FUZZ)/Cargo.toml' \
-	  --target '$(FUZZ_HOST)' --target-dir '$(FUZZ_BUILD)'
-	mkdir -p $(addprefix '$(FUZZ_FOUND)'/,$(FUZZ_TARGETS))
+	for crate in $(FUZZ); do \
+	  RUSTFLAGS='$(FUZZ_FLAGS)' cargo build --quiet --release --manifest-path "$$crate/Cargo.toml" \
+	    --target '$(FUZZ_HOST)' --target-dir '$(FUZZ_BUILD)'; \
+	done
+	mkdir -p $(addprefix '$(FUZZ_FOUND)'/,$(notdir $(FUZZ_TARGETS)))
 	printf '%s\n' $(FUZZ_TARGETS) | xargs -P "$$(getconf _NPROCESSORS_ONLN)" -I '{}' bash -euc ' \
-	  "$(FUZZ_BUILD)/$(FUZZ_HOST)/release/{}" -max_total_time=$(SECONDS) $(FUZZ_LIMITS) \
-	    -artifact_prefix="$(FUZZ_FOUND)/broken-{}-" "$(FUZZ_FOUND)/{}" "$(FUZZ)/corpus/{}" \
-	    > "$(FUZZ_FOUND)/{}.log" 2>&1 || { tail -n 60 "$(FUZZ_FOUND)/{}.log"; echo "{} failed"; exit 1; }; \
-	  echo "{}: $$(grep -o "number_of_executed_units: .*" "$(FUZZ_FOUND)/{}.log")"'
+	  name="$$(basename "{}")"; found="$(FUZZ_FOUND)/$$name"; \
+	  "$(FUZZ_BUILD)/$(FUZZ_HOST)/release/$$name" -max_total_time=$(SECONDS) $(FUZZ_LIMITS) \
+	    -artifact_prefix="$(FUZZ_FOUND)/broken-$$name-" "$$found" "{}" \
+	    > "$$found.log" 2>&1 || { tail -n 60 "$$found.log"; echo "$$name failed"; exit 1; }; \
+	  echo "$$name: $$(grep -o "number_of_executed_units: .*" "$$found.log")"'
 
 .PHONY: fmt
 fmt: setup ## Format Rust and Python sources

@@ -977,6 +977,20 @@ def checkpoint_latest(uri: str) -> Operation[int | None]:
 def checkpoint_gc(uri: str, steps: list[int], grace: float) -> Operation[tuple[list[int], int]]:
     """Remove steps, and attempts that were given up; gives the steps and the number of objects."""
 
+def checkpoint_unwanted(
+    uri: str, last: int | None, every: int | None, best: tuple[str, int] | None
+) -> Operation[list[int]]:
+    """Return the committed steps that stay for none of these reasons, in order."""
+
+def checkpoint_older(uri: str) -> Operation[list[str]]:
+    """Return the checkpoints of the earlier store, each as JSON, the oldest first."""
+
+def checkpoint_older_latest(uri: str) -> Operation[str | None]:
+    """Return the newest checkpoint of the earlier store, as JSON, or none."""
+
+def checkpoint_older_shard(uri: str, shard: str) -> Operation[BytesView]:
+    """Read a shard of the earlier store, which its manifest describes as JSON."""
+
 def checkpoint_balance(sizes: list[tuple[str, int]], world_size: int) -> list[int]:
     """Return the rank that stores each of these tensors, which all ranks have."""
 

@@ -19,7 +19,7 @@ INTERNAL = {
     "s3dlio-records": {"s3dlio-formats", "s3dlio-runtime", "s3dlio-store"},
     "s3dlio-loader": {"s3dlio-formats", "s3dlio-runtime", "s3dlio-store", "s3dlio-records"},
     "s3dlio-checkpoint": {"s3dlio-formats", "s3dlio-runtime", "s3dlio-store", "s3dlio-records"},
-    "s3dlio-cli": {"s3dlio-formats", "s3dlio-runtime", "s3dlio-store", "s3dlio-records"},
+    "s3dlio-cli": {"s3dlio-formats", "s3dlio-runtime", "s3dlio-store", "s3dlio-records", "s3dlio-checkpoint"},
     "s3dlio-python": {
         *("s3dlio-formats", "s3dlio-runtime", "s3dlio-store", "s3dlio-records", "s3dlio-loader", "s3dlio-cli"),
         "s3dlio-checkpoint",

@@ -10,6 +10,7 @@ import pytest
 import s3dlio
 import torch
 from s3dlio.checkpoint import CheckpointManager, Shard
+from safetensors.torch import load_file
 
 pytestmark = [
     pytest.mark.timeout(60),
@@ -167,3 +168,21 @@ def test_parts_of_tensors(tmp_path: Any) -> None:
 def test_others_are_refused_by_their_path(tmp_path: Any, make: Any) -> None:
     with pytest.raises(TypeError, match=r"^x\.0: "):
         s3dlio.save_checkpoint(f"file://{tmp_path}/c", {"x": [make()]})
+
+
+def test_exported_by_the_command_line_views_and_tied_weights_are_tensors_of_their_own(tmp_path: Any) -> None:
+    base = torch.arange(24.0).reshape(4, 6)
+    tied = torch.nn.Parameter(torch.ones(3))
+    value = {"row": base[1], "columns": base[:, 2:4], "a": tied, "b": tied, "c": torch.tensor([1 + 2j]), "n": 3}
+    CheckpointManager(f"file://{tmp_path}/m").save(1, value)
+    dest = tmp_path / "out.safetensors"
+    arguments = ["ckpt", "export", f"file://{tmp_path}/m", str(dest)]
+    subprocess.run([sys.executable, "-m", "s3dlio.cli", *arguments], check=True, timeout=60, capture_output=True)
+    loaded = load_file(dest)
+    assert loaded.pop("c").tolist() == [[1.0, 2.0]]
+    assert {name: tensor.tolist() for name, tensor in loaded.items()} == {
+        "row": base[1].tolist(),
+        "columns": base[:, 2:4].tolist(),
+        "a": [1.0] * 3,
+        "b": [1.0] * 3,
+    }

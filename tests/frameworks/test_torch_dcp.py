@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import torch
 import torch.distributed.checkpoint as dcp
 from s3dlio.errors import CheckpointExistsError, CorruptDataError, NotFoundError
 from s3dlio.torch.dcp import DCPReader, DCPWriter
+from safetensors.torch import load_file
 
 from tests.frameworks.programs.numbers import run_program
 
@@ -86,3 +89,17 @@ def test_damage_is_noticed(tmp_path: Path) -> None:
     shard.write_bytes(whole)
     with pytest.raises((CorruptDataError, dcp.CheckpointException)):
         dcp.load({"w": torch.zeros(1000)}, storage_reader=DCPReader(tmp_path / "c"), no_dist=True)
+
+
+def test_the_command_line_sees_whole_tensors(tmp_path: Path) -> None:
+    ranks(2, "save", f"file://{tmp_path}/c")
+    program = [sys.executable, "-m", "s3dlio.cli"]
+    inspect = subprocess.run(
+        [*program, "ckpt", "inspect", str(tmp_path / "c")], check=True, timeout=60, capture_output=True, text=True
+    )
+    assert "model.w: F32 [30, 6]" in inspect.stdout
+    dest = tmp_path / "out.safetensors"
+    subprocess.run([*program, "ckpt", "export", str(tmp_path / "c"), str(dest)], check=True, timeout=60)
+    assert torch.equal(load_file(dest)["model.w"], torch.arange(180.0).reshape(30, 6))
+    # Cut along another axis, and compressed.
+    subprocess.run([*program, "ckpt", "diff", str(tmp_path / "c"), str(tmp_path / "c/async")], check=True, timeout=60)

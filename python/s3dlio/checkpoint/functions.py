@@ -8,7 +8,7 @@ from typing import Any, cast
 from s3dlio import _s3dlio
 from s3dlio._s3dlio import BytesView
 from s3dlio.arguments import at_least
-from s3dlio.checkpoint import reading
+from s3dlio.checkpoint import older, reading
 from s3dlio.checkpoint.encode import encode
 from s3dlio.checkpoint.leaves import framework
 from s3dlio.checkpoint.manager import zstd_level
@@ -130,7 +130,8 @@ def load_checkpoint(
     """
     checkpoint = _open(uri)
     if checkpoint is None:
-        return None
+        found = older.latest(uri)
+        return None if found is None else older.read(uri, found, rank)
     value = reading.load(
         checkpoint, rank=rank, into=into, select=select, shards=shards, verify=verify, allow_pickle=allow_pickle
     )

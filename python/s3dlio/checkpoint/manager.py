@@ -89,6 +89,21 @@ def _describe(checkpoint: _s3dlio.Checkpoint) -> CheckpointInfo:
     )
 
 
+@dataclass(frozen=True)
+class _About:
+    """What a save tells the manifest of itself."""
+
+    epoch: int
+    name: str
+    framework: str
+    user_meta: str
+    metrics: str
+
+    @classmethod
+    def of(cls, epoch: int, name: str, framework: str, user_meta: Any, metrics: Mapping[str, float] | None) -> _About:
+        return cls(at_least("epoch", epoch, 0), name, framework, json.dumps(user_meta), json.dumps(dict(metrics or {})))
+
+
 class CheckpointManager:
     """The checkpoints below a URI, one for each step.
 
@@ -168,8 +183,8 @@ class CheckpointManager:
         """
         self._settle()
         encoded = self._encode(tree, replicated)
-        options = (epoch, name, framework, user_meta, metrics)
-        return self._save(step, encoded, self._attempt(attempt), overwrite, options)
+        about = _About.of(epoch, name, framework, user_meta, metrics)
+        return self._save(step, encoded, self._attempt(attempt), overwrite, about)
 
     def save_async(
         self,
@@ -193,8 +208,8 @@ class CheckpointManager:
         self._settle()
         staged = self._encode(tree, replicated).staged()
         agreed = self._attempt(attempt)
-        options = (epoch, name, framework, user_meta, metrics)
-        handle = SaveHandle(lambda: self._save(step, staged, agreed, overwrite, options), staged.nbytes)
+        about = _About.of(epoch, name, framework, user_meta, metrics)
+        handle = SaveHandle(lambda: self._save(step, staged, agreed, overwrite, about), staged.nbytes)
         self._last = handle
         return handle
 
@@ -223,9 +238,7 @@ class CheckpointManager:
             raise ConfigError(message)
         return str(framework("collective").agreed(made))
 
-    def _save(self, step: int, encoded: Encoded, attempt: str, overwrite: bool, options: tuple[Any, ...]) -> str | None:
-        epoch, name, kind, user_meta, metrics = options
-        meta, figures = json.dumps(user_meta), json.dumps(dict(metrics or {}))
+    def _save(self, step: int, encoded: Encoded, attempt: str, overwrite: bool, about: _About) -> str | None:
         _s3dlio.checkpoint_save_shard(
             self.base_uri,
             encoded.items,
@@ -248,11 +261,11 @@ class CheckpointManager:
             self.world_size,
             self.timeout,
             overwrite,
-            kind,
-            name,
-            at_least("epoch", epoch, 0),
-            meta,
-            figures,
+            about.framework,
+            about.name,
+            about.epoch,
+            about.user_meta,
+            about.metrics,
             None,
         ).wait()
 
@@ -344,34 +357,12 @@ class CheckpointManager:
         Raises:
             ConfigError: An option out of range.
         """
-        unwanted: list[int] = []
-        if keep_last is not None or keep_every is not None or keep_best is not None:
-            steps = self.steps()
-            keep = self._kept(steps, keep_last, keep_every, keep_best)
-            unwanted = [step for step in steps if step not in keep]
+        last = None if keep_last is None else at_least("keep_last", keep_last, 0)
+        every = None if keep_every is None else at_least("keep_every", keep_every, 1)
+        best = None if keep_best is None else (keep_best[0], at_least("keep_best", keep_best[1], 1))
+        unwanted = _s3dlio.checkpoint_unwanted(self.base_uri, last, every, best).wait()
         removed, _ = _s3dlio.checkpoint_gc(self.base_uri, unwanted, grace).wait()
         return removed
-
-    def _kept(
-        self,
-        steps: list[int],
-        keep_last: int | None,
-        keep_every: int | None,
-        keep_best: tuple[str, int] | None,
-    ) -> set[int]:
-        keep: set[int] = set()
-        if keep_last is not None and at_least("keep_last", keep_last, 0) > 0:
-            keep.update(steps[-keep_last:])
-        if keep_every is not None:
-            every = at_least("keep_every", keep_every, 1)
-            keep.update(step for step in steps if step % every == 0)
-        if keep_best is not None:
-            metric, number = keep_best[0], at_least("keep_best", keep_best[1], 1)
-            sign = -1.0 if metric.startswith("-") else 1.0
-            figures = [(self.info(step).metrics.get(metric.removeprefix("-")), step) for step in steps]
-            ranked = sorted((sign * figure, step) for figure, step in figures if figure is not None)
-            keep.update(step for _, step in ranked[-number:])
-        return keep
 
 
 def _distributed() -> tuple[int, int] | None:

@@ -13,7 +13,7 @@ from typing_extensions import Buffer
 from s3dlio import _s3dlio
 from s3dlio._s3dlio import BytesView
 from s3dlio.arguments import at_least
-from s3dlio.checkpoint import reading
+from s3dlio.checkpoint import older, reading
 from s3dlio.checkpoint.encode import encode
 from s3dlio.checkpoint.manager import CheckpointInfo, CheckpointManager, zstd_level
 from s3dlio.errors import CheckpointError, ConfigError, NotFoundError
@@ -79,8 +79,16 @@ def _bytes(data: Buffer) -> bytes:
     return bytes(data)
 
 
+def _older_info(found: Mapping[str, Any]) -> PyCheckpointInfo:
+    total = sum(int(shard["size"]) for shard in found["shards"])
+    step, epoch, framework = int(found["global_step"]), int(found["epoch"]), str(found["framework"])
+    return PyCheckpointInfo(step, epoch, older.timestamp(found), "complete", framework, int(found["world_size"]), total)
+
+
 class PyCheckpointStore:
     """Checkpoints of bytes below a URI; each step appears whole or not at all.
+
+    What the earlier store of this name wrote is read, listed before what this one saves, and never changed.
 
     Args:
         uri: A directory of any store.
@@ -165,10 +173,15 @@ class PyCheckpointStore:
     def load_latest(self) -> BytesView | None:
         """Return the bytes of the newest step; ``None`` where there is none.
 
+        Steps that the earlier store wrote count where this one has saved none.
+
         Raises:
             CheckpointError: Several processes have saved it.
         """
-        return None if self.manager.latest() is None else self.load()
+        if self.manager.latest() is not None:
+            return self.load()
+        found = older.latest(self.uri)
+        return None if found is None else older.read(self.uri, found, None)
 
     def load(self, step: int | None = None, rank: int | None = None) -> BytesView:
         """Return the bytes of a step, by default the newest, and of a rank.
@@ -177,18 +190,34 @@ class PyCheckpointStore:
             NotFoundError: The step is not there.
             CheckpointError: Several processes have saved it and no rank is given.
         """
-        if rank is None and (ranks := self.manager.info(step).world_size) > 1:
+        try:
+            ranks = self.manager.info(step).world_size
+        except NotFoundError:
+            found = older.latest(self.uri) if step is None else older.find(self.uri, step)
+            if found is None:
+                raise
+            return older.read(self.uri, found, rank)
+        if rank is None and ranks > 1:
             message = f"{self.uri}: the checkpoint was saved by {ranks} ranks: say which with rank="
             raise CheckpointError(message, uri=self.uri)
         return BytesView(self.manager.load(step, rank=rank or 0))
 
     def list_checkpoints(self) -> list[PyCheckpointInfo]:
         """Return the checkpoints, oldest step first."""
-        return [_info(self.manager.info(step)) for step in self.manager.steps()]
+        steps = {int(found["global_step"]): _older_info(found) for found in older.manifests(self.uri)}
+        steps |= {step: _info(self.manager.info(step)) for step in self.manager.steps()}
+        return [steps[step] for step in sorted(steps)]
 
     def delete_checkpoint(self, step: int) -> bool:
-        """Remove a step; ``False`` if it is not there."""
+        """Remove a step; ``False`` if it is not there.
+
+        Raises:
+            CheckpointError: The earlier store wrote it.
+        """
         if step not in self.manager.steps():
+            if older.find(self.uri, step) is not None:
+                message = f"{self.uri}: step {step} was written by the earlier store, which is only read"
+                raise CheckpointError(message, uri=self.uri)
             return False
         _s3dlio.checkpoint_gc(self.uri, [step], 86_400.0).wait()
         return True
@@ -329,7 +358,8 @@ class PyCheckpointReader:
         try:
             return _s3dlio.Checkpoint.step(self.store.uri, None).wait().manifest()
         except NotFoundError:
-            return None
+            found = older.latest(self.store.uri)
+            return None if found is None else dict(found)
 
     def read_shard_by_rank(self, manifest: Mapping[str, Any], rank: int) -> BytesView:
         """Return the bytes of a rank.
@@ -337,6 +367,8 @@ class PyCheckpointReader:
         Raises:
             CheckpointError: The checkpoint was replaced since the manifest was read.
         """
+        if older.is_older(manifest):
+            return older.read(self.store.uri, manifest, rank)
         checkpoint = _s3dlio.Checkpoint.step(self.store.uri, manifest["step"]).wait()
         if checkpoint.manifest()["attempt"] != manifest["attempt"]:
             message = f"{self.store.uri}: step {manifest['step']} was replaced since its manifest was read"

@@ -9,7 +9,7 @@
 
 use prost::Message;
 
-use crate::error::{FormatError, wrong};
+use crate::format::{FormatError, wrong};
 use crate::header::MOST_HEADER;
 
 /// The first and the last bytes; the line end tells a transfer as text.

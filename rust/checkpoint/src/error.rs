@@ -2,6 +2,8 @@
 
 use s3dlio_store::StoreError;
 
+use crate::format::FormatError;
+
 /// A result of this crate.
 pub type Result<T> = std::result::Result<T, CheckpointError>;
 
@@ -61,18 +63,8 @@ impl CheckpointError {
     }
 }
 
-/// What is wrong with bytes, for parsers that do not know where these came from.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct FormatError(pub String);
-
 impl FormatError {
     pub(crate) fn at(self, uri: impl ToString) -> CheckpointError {
         CheckpointError::corrupt(uri, self.0)
     }
-}
-
-/// A parser's error from a text.
-pub(crate) fn wrong<T>(detail: impl Into<String>) -> std::result::Result<T, FormatError> {
-    Err(FormatError(detail.into()))
 }

@@ -29,19 +29,26 @@ pub struct Removed {
     /// Steps that were committed.
     pub steps: Vec<u64>,
     /// Attempts whose objects were removed.
-    pub attempts: usize,
+    pub attempts: Vec<Attempt>,
     /// Objects, commits included.
     pub objects: usize,
+    /// Bytes of the objects of the attempts.
+    pub bytes: u64,
 }
 
 /// Removes these committed steps, and the objects of attempts that no
 /// step refers to once they are older than `grace`, measured against the newest object. The newest attempt stays: it may
-/// still be on its way.
+/// still be on its way. With `dry_run` nothing is removed, and the result tells what would be.
 ///
 /// # Errors
 /// At once: a URI or settings that cannot work. From the work: those of the store; a damaged commit, before anything is
 /// removed.
-pub fn collect(uri: &Uri, unwanted_steps: BTreeSet<u64>, grace: Duration) -> Result<Work<Result<Removed>>> {
+pub fn collect(
+    uri: &Uri,
+    unwanted_steps: BTreeSet<u64>,
+    grace: Duration,
+    dry_run: bool,
+) -> Result<Work<Result<Removed>>> {
     let base = Base::open(uri)?;
     let (commits, data) = (base.list("steps/", false)?, base.list("data/", true)?);
     Ok(task::work(async move {
@@ -52,17 +59,23 @@ pub fn collect(uri: &Uri, unwanted_steps: BTreeSet<u64>, grace: Duration) -> Res
         let alive = attempts(&base, kept).await?;
         let dead = attempts(&base, doomed.clone()).await?;
         let mut removed = Removed { steps: doomed.clone(), objects: doomed.len(), ..Removed::default() };
+        let unwanted = unwanted(&base, &data, &alive, &dead, grace);
+        for (attempt, Objects { keys, bytes, .. }) in &unwanted {
+            removed.objects += keys.len();
+            removed.bytes += bytes;
+            removed.attempts.push(attempt.clone());
+        }
+        if dry_run {
+            return Ok(removed);
+        }
         remove(&base, doomed.into_iter().map(layout::commit).collect()).await?;
-        let mut gone = BTreeSet::new();
-        for (attempt, objects) in unwanted(&base, &data, &alive, &dead, grace) {
+        for (attempt, Objects { keys, .. }) in unwanted {
             let (first, rest): (Vec<String>, Vec<String>) =
-                objects.into_iter().partition(|key| *key == attempt.manifest());
-            removed.objects += first.len() + rest.len();
-            removed.attempts += 1;
+                keys.into_iter().partition(|key| *key == attempt.manifest());
             remove(&base, first).await?;
             remove(&base, rest).await?;
-            gone.insert(attempt);
         }
+        let gone: BTreeSet<Attempt> = removed.attempts.iter().cloned().collect();
         if matches!(base.backend(), Backend::Local(_)) {
             let newest = data.iter().filter_map(|entry| entry.last_modified).max();
             let before = newest.and_then(|newest| newest.checked_sub_signed(TimeDelta::from_std(grace).ok()?));
@@ -98,35 +111,46 @@ async fn attempts(base: &Base, steps: Vec<u64>) -> Result<BTreeSet<Attempt>> {
     Ok(read.into_iter().flatten().collect())
 }
 
+/// The objects of an attempt.
+#[derive(Default)]
+struct Objects {
+    newest: Option<DateTime<Utc>>,
+    keys: Vec<String>,
+    bytes: u64,
+}
+
 fn unwanted(
     base: &Base,
     data: &[Entry],
     alive: &BTreeSet<Attempt>,
     dead: &BTreeSet<Attempt>,
     grace: Duration,
-) -> Vec<(Attempt, Vec<String>)> {
-    let mut found: BTreeMap<Attempt, (Option<DateTime<Utc>>, Vec<String>)> = BTreeMap::new();
+) -> Vec<(Attempt, Objects)> {
+    let mut found: BTreeMap<Attempt, Objects> = BTreeMap::new();
     for entry in data {
         let Some(key) = base.relative(entry) else { continue };
         let Some(attempt) = layout::attempt_of(key) else { continue };
-        let (newest, keys) = found.entry(attempt).or_default();
+        let Objects { newest, keys, bytes } = found.entry(attempt).or_default();
         *newest = (*newest).max(entry.last_modified);
         keys.push(key.to_owned());
+        *bytes += entry.size.unwrap_or(0);
     }
-    let now = found.values().filter_map(|(newest, _)| *newest).max();
+    let now = found.values().filter_map(|objects| objects.newest).max();
     // Where two are as new, the one that is committed counts as the newer: the other was given up.
-    let newest = found.iter().max_by_key(|(attempt, (at, _))| (*at, alive.contains(*attempt))).map(|(a, _)| a.clone());
+    let newest = found
+        .iter()
+        .max_by_key(|(attempt, objects)| (objects.newest, alive.contains(*attempt)))
+        .map(|(a, _)| a.clone());
     let old = |at: Option<DateTime<Utc>>| match (now, at) {
         (Some(now), Some(at)) => (now - at).to_std().is_ok_and(|age| age >= grace),
         _ => false,
     };
     found
         .into_iter()
-        .filter(|(attempt, (at, _))| {
-            let given_up = Some(attempt) != newest.as_ref() && old(*at);
+        .filter(|(attempt, objects)| {
+            let given_up = Some(attempt) != newest.as_ref() && old(objects.newest);
             !alive.contains(attempt) && (dead.contains(attempt) || given_up)
         })
-        .map(|(attempt, (_, keys))| (attempt, keys))
         .collect()
 }
 

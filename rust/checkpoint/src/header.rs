@@ -11,7 +11,7 @@ use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::dtype;
-use crate::error::{FormatError, wrong};
+use crate::format::{FormatError, wrong};
 
 /// Bytes of a header at most: the limit of safetensors itself.
 pub const MOST_HEADER: u64 = 100_000_000;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::error::{FormatError, wrong};
+use crate::format::{FormatError, wrong};
 
 /// Which part of the key a store may share its load by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

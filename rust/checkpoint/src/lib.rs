@@ -2,22 +2,29 @@
 //!
 //! [`header`], [`container`], [`tree`], [`manifest`] and [`layout`] are pure functions over bytes and names. On top of
 //! them [`save`] writes a shard, [`commit`] makes the shards of all ranks a checkpoint, [`open`] finds one and reads any
-//! part of it, and [`gc`] removes what is not wanted any more.
+//! part of it, and [`gc`] removes what is not wanted any more. [`contents`] tells what is in one, for [`diff`] and [`export`].
 
 pub mod base;
 pub mod boxes;
 pub mod commit;
 pub mod container;
+pub mod contents;
+mod dcp;
+pub mod diff;
 pub mod dtype;
 pub mod error;
+pub mod export;
+pub mod find;
+pub mod format;
 pub mod gc;
 pub mod header;
 pub mod layout;
 pub mod manifest;
-pub mod memory;
 pub mod meta;
+pub mod older;
 pub mod open;
 mod read;
+pub mod retention;
 pub mod save;
 pub mod seed;
 pub mod shard;
@@ -25,4 +32,5 @@ mod task;
 pub mod tree;
 pub mod verify;
 
-pub use error::{CheckpointError, FormatError, Result};
+pub use error::{CheckpointError, Result};
+pub use format::FormatError;

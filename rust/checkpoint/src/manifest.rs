@@ -3,7 +3,7 @@
 use prost::Message;
 
 use crate::dtype;
-use crate::error::{FormatError, wrong};
+use crate::format::{FormatError, wrong};
 use crate::header::MOST_AXES;
 use crate::meta::Extent;
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{FormatError, wrong};
+use crate::format::{FormatError, wrong};
 use crate::header::{Header, META_KEY};
 use crate::tree::Tree;
 

@@ -4,18 +4,19 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use s3dlio_store::ops;
-use s3dlio_store::registry;
 use s3dlio_store::{Uri, Work};
+use s3dlio_store::{region, registry};
 
 use crate::base::{Base, entries};
 use crate::boxes::{Region, runs};
 use crate::commit::{SMALL, is_missing, latest};
+use crate::dcp;
 use crate::dtype;
-use crate::error::{CheckpointError, FormatError, Result, wrong};
+use crate::error::{CheckpointError, Result};
+use crate::format::{FormatError, wrong};
 use crate::header::{Spec, Tensor};
 use crate::layout::{self, Attempt, LATEST};
 use crate::manifest::{self, Commit, Manifest, ShardMeta};
-use crate::memory::Target;
 use crate::read::{Part, read_parts};
 use crate::shard::Shard;
 use crate::task;
@@ -38,7 +39,36 @@ pub(crate) struct Whole {
     pub dtype: String,
     pub shape: Vec<u64>,
     pub elements: u64,
-    pub parts: Vec<(u32, Region)>,
+    /// Rank, the name in its shard, and place in the whole.
+    pub parts: Vec<(u32, String, Region)>,
+}
+
+impl Whole {
+    pub(crate) fn new(dtype: String, shape: Vec<u64>) -> Self {
+        Self { dtype, shape, elements: 0, parts: Vec::new() }
+    }
+
+    /// Adds a part; `tensor` is the name of the whole.
+    pub(crate) fn add(
+        &mut self,
+        tensor: &str,
+        rank: u32,
+        name: String,
+        dtype: &str,
+        part: Region,
+    ) -> std::result::Result<(), FormatError> {
+        let inside = crate::meta::Extent { global: self.shape.clone(), offsets: part.offsets.clone() };
+        if self.dtype != dtype || self.parts.len() == MOST_PARTS || !inside.holds(&part.lengths) {
+            return wrong(format!("the parts of tensor {tensor:?} do not fit together"));
+        }
+        let elements = part.elements().unwrap_or(u64::MAX);
+        if elements > 0 && self.parts.iter().any(|(_, _, other)| other.intersection(&part).is_some()) {
+            return wrong(format!("two shards hold the same part of tensor {tensor:?}"));
+        }
+        self.elements = self.elements.saturating_add(elements);
+        self.parts.push((rank, name, part));
+        Ok(())
+    }
 }
 
 impl Index {
@@ -51,21 +81,12 @@ impl Index {
         for shard in shards {
             for tensor in shard.tensors.iter().filter(|tensor| tensor.shared) {
                 let part = Region { offsets: tensor.offsets.clone(), lengths: tensor.shape.clone() };
-                let elements = part.elements().unwrap_or(u64::MAX);
-                let whole = wholes.entry(tensor.name.clone()).or_insert_with(|| Whole {
-                    dtype: tensor.dtype.clone(),
-                    shape: tensor.global.clone(),
-                    elements: 0,
-                    parts: Vec::new(),
-                });
-                if whole.dtype != tensor.dtype || whole.shape != tensor.global || whole.parts.len() == MOST_PARTS {
+                let new = || Whole::new(tensor.dtype.clone(), tensor.global.clone());
+                let whole = wholes.entry(tensor.name.clone()).or_insert_with(new);
+                if whole.shape != tensor.global {
                     return wrong(format!("the parts of tensor {:?} do not fit together", tensor.name));
                 }
-                if elements > 0 && whole.parts.iter().any(|(_, other)| other.intersection(&part).is_some()) {
-                    return wrong(format!("two shards hold the same part of tensor {:?}", tensor.name));
-                }
-                whole.elements = whole.elements.saturating_add(elements);
-                whole.parts.push((shard.rank, part));
+                whole.add(&tensor.name, shard.rank, tensor.name.clone(), &tensor.dtype, part)?;
             }
         }
         Ok(Self { wholes })
@@ -73,7 +94,7 @@ impl Index {
 }
 
 /// What is to be read.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Request {
     /// The name of the tensor.
     pub name: String,
@@ -82,7 +103,7 @@ pub struct Request {
     /// Which part of it; all if `None`.
     pub region: Option<Region>,
     /// Where the part goes: memory of just its size.
-    pub target: Target,
+    pub target: region::Region,
 }
 
 /// An open checkpoint of one or several shards.
@@ -125,26 +146,31 @@ pub fn open_step(uri: &Uri, step: Option<u64>) -> Result<Work<Result<Checkpoint>
             Some(step) => step,
             None => newest(&base, entries(lister).await?).await?,
         };
-        let (commit, _) = base.get(&layout::commit(step), SMALL).await?;
-        let commit = Commit::parse(&commit).map_err(|error| error.at(base.at(&layout::commit(step))))?;
-        if commit.step != step {
-            let detail = format!("it commits step {}", commit.step);
-            return Err(CheckpointError::corrupt(base.at(&layout::commit(step)), detail));
-        }
-        let attempt = Attempt::new(step, &commit.attempt).map_err(|error| error.at(base.uri()))?;
-        let key = attempt.manifest();
-        let Some((content, _)) = base.find(&key, manifest::MOST).await? else {
-            return Err(CheckpointError::incomplete(base.at(&key), "the step is committed, its manifest is missing"));
-        };
-        if content.len() as u64 != commit.size || crc32c::crc32c(&content) != commit.crc {
-            return Err(CheckpointError::corrupt(base.at(&key), "the manifest is not the one that was committed"));
-        }
-        let manifest: Manifest = manifest::decode(&content).map_err(|error| error.at(base.at(&key)))?;
-        if manifest.step != step || manifest.attempt != commit.attempt {
-            return Err(CheckpointError::corrupt(base.at(&key), "the manifest is that of another attempt"));
-        }
-        Checkpoint::of(base, manifest, layout::is_shard)
+        at_step(base, step).await
     }))
+}
+
+/// Opens a step that is known.
+pub(crate) async fn at_step(base: Base, step: u64) -> Result<Checkpoint> {
+    let (commit, _) = base.get(&layout::commit(step), SMALL).await?;
+    let commit = Commit::parse(&commit).map_err(|error| error.at(base.at(&layout::commit(step))))?;
+    if commit.step != step {
+        let detail = format!("it commits step {}", commit.step);
+        return Err(CheckpointError::corrupt(base.at(&layout::commit(step)), detail));
+    }
+    let attempt = Attempt::new(step, &commit.attempt).map_err(|error| error.at(base.uri()))?;
+    let key = attempt.manifest();
+    let Some((content, _)) = base.find(&key, manifest::MOST).await? else {
+        return Err(CheckpointError::incomplete(base.at(&key), "the step is committed, its manifest is missing"));
+    };
+    if content.len() as u64 != commit.size || crc32c::crc32c(&content) != commit.crc {
+        return Err(CheckpointError::corrupt(base.at(&key), "the manifest is not the one that was committed"));
+    }
+    let manifest: Manifest = manifest::decode(&content).map_err(|error| error.at(base.at(&key)))?;
+    if manifest.step != step || manifest.attempt != commit.attempt {
+        return Err(CheckpointError::corrupt(base.at(&key), "the manifest is that of another attempt"));
+    }
+    Checkpoint::of(base, manifest, layout::is_shard)
 }
 
 /// The steps that are committed, in order.
@@ -199,7 +225,10 @@ impl Checkpoint {
     pub(crate) fn of(base: Base, manifest: Manifest, valid: impl Fn(&str) -> bool) -> Result<Self> {
         let at = |error: FormatError| error.at(base.uri());
         manifest.check(valid).map_err(at)?;
-        let index = Index::of(&manifest.shards).map_err(at)?;
+        let mut index = Index::of(&manifest.shards).map_err(at)?;
+        for (name, whole) in dcp::wholes(&manifest).map_err(at)? {
+            index.wholes.entry(name).or_insert(whole);
+        }
         Ok(Self { base, manifest, single: false, index, shards: Mutex::default() })
     }
 
@@ -207,6 +236,16 @@ impl Checkpoint {
     #[must_use]
     pub fn uri(&self) -> &Uri {
         self.base.uri()
+    }
+
+    /// Whether it is one object, without a manifest.
+    #[must_use]
+    pub fn is_single(&self) -> bool {
+        self.single
+    }
+
+    pub(crate) fn index(&self) -> &Index {
+        &self.index
     }
 
     /// The type and shape of a tensor that several shards make up.
@@ -261,73 +300,76 @@ impl Checkpoint {
     /// Names that are not there, parts that no shard holds, memory of another size, and damaged bytes.
     pub async fn read(self: Arc<Self>, rank: u32, requests: Vec<Request>, verify: bool) -> Result<()> {
         let mut parts: BTreeMap<u32, Vec<Part>> = BTreeMap::new();
-        for (number, request) in requests.iter().enumerate() {
-            self.plan(rank, request, number, &mut parts).await?;
+        for request in requests {
+            for (holder, part) in self.plan(rank, request).await? {
+                parts.entry(holder).or_default().push(part);
+            }
         }
-        let targets = Arc::new(requests.into_iter().map(|request| request.target).collect::<Vec<_>>());
         ops::each(parts.into_iter().collect(), IN_FLIGHT, |(rank, parts)| {
-            let (checkpoint, targets) = (Arc::clone(&self), Arc::clone(&targets));
-            async move { read_parts(checkpoint.shard(rank).await?, parts, targets, verify).await }
+            let checkpoint = Arc::clone(&self);
+            async move { read_parts(checkpoint.shard(rank).await?, parts, verify).await }
         })
         .await?;
         Ok(())
     }
 
-    async fn plan(
-        &self,
-        rank: u32,
-        request: &Request,
-        number: usize,
-        parts: &mut BTreeMap<u32, Vec<Part>>,
-    ) -> Result<()> {
+    /// Which bytes of which shards fill the memory of a request, all of it and each byte once.
+    async fn plan(&self, rank: u32, request: Request) -> Result<Vec<(u32, Part)>> {
         let bad = |detail: String| CheckpointError::invalid(self.base.uri(), detail);
-        let name = &request.name;
-        let (dtype, shape, pieces) = if request.global && !self.single {
-            let whole = self.index.wholes.get(name).ok_or_else(|| bad(format!("no shard holds a tensor {name:?}")))?;
+        let Request { name, global, region, target: mut memory } = request;
+        let (dtype, shape, pieces) = if global && !self.single {
+            let whole = self.index.wholes.get(&name).ok_or_else(|| bad(format!("no shard holds a tensor {name:?}")))?;
             (whole.dtype.clone(), whole.shape.clone(), whole.parts.clone())
         } else {
             let shard = self.shard(rank).await?;
-            let tensor = shard.tensor(name).ok_or_else(|| bad(format!("rank {rank} has no tensor {name:?}")))?;
+            let tensor = shard.tensor(&name).ok_or_else(|| bad(format!("rank {rank} has no tensor {name:?}")))?;
             let Tensor { spec, .. } = tensor;
-            (spec.dtype.clone(), spec.shape.clone(), vec![(rank, Region::whole(&spec.shape))])
+            (spec.dtype.clone(), spec.shape.clone(), vec![(rank, name.clone(), Region::whole(&spec.shape))])
         };
-        let wanted = request.region.clone().unwrap_or_else(|| Region::whole(&shape));
+        let wanted = region.unwrap_or_else(|| Region::whole(&shape));
         let inside = crate::meta::Extent { global: shape.clone(), offsets: wanted.offsets.clone() };
         let width = dtype::width(&dtype).unwrap_or(1);
         let elements = wanted.elements().filter(|_| inside.holds(&wanted.lengths));
         let Some(elements) = elements else {
             return Err(bad(format!("tensor {name:?} has shape {shape:?}: {wanted:?} does not lie in it")));
         };
-        if elements.checked_mul(width) != Some(request.target.length() as u64) {
-            let found = request.target.length();
+        if elements.checked_mul(width) != Some(memory.len() as u64) {
+            let found = memory.len();
             return Err(bad(format!("tensor {name:?}: found memory of {found} bytes, expected {elements} x {width}")));
         }
-        let mut held = 0;
-        for (holder, piece) in &pieces {
+        let mut runs_found = Vec::new();
+        for (holder, held_as, piece) in &pieces {
             let found = runs(piece, &wanted, width);
             if found.is_empty() {
                 continue;
             }
             let shard = self.shard(*holder).await?;
-            let tensor = shard.tensor(name).filter(|tensor| tensor.spec.dtype == dtype);
+            let tensor = shard.tensor(held_as).filter(|tensor| tensor.spec.dtype == dtype);
             let tensor = tensor.filter(|tensor| tensor.spec.shape == piece.lengths);
             let Some(Tensor { range, .. }) = tensor else {
-                return Err(CheckpointError::corrupt(
-                    shard.input.uri(),
-                    format!("tensor {name:?} is not as announced"),
-                ));
+                let detail = format!("tensor {name:?} is not as announced");
+                return Err(CheckpointError::corrupt(shard.input.uri(), detail));
             };
-            let into = parts.entry(*holder).or_default();
-            for run in found {
-                held += run.source.end - run.source.start;
+            runs_found.extend(found.into_iter().map(|run| {
                 let source = range.start + run.source.start..range.start + run.source.end;
-                into.push(Part { source, target: number, at: run.target });
+                (run.target, *holder, source)
+            }));
+        }
+        runs_found.sort_unstable_by_key(|(at, ..)| *at);
+        let (mut parts, mut held) = (Vec::with_capacity(runs_found.len()), 0);
+        for (at, holder, source) in runs_found {
+            if at != held {
+                break;
             }
+            let length = source.end - source.start;
+            let rest = memory.split_off(usize::try_from(length).unwrap_or(usize::MAX));
+            parts.push((holder, Part { source, memory: std::mem::replace(&mut memory, rest) }));
+            held += length;
         }
         if held == elements * width {
-            return Ok(());
+            return Ok(parts);
         }
-        let detail = format!("of tensor {name:?} {held} bytes are there, expected {}", elements * width);
+        let detail = format!("of tensor {name:?} the first {held} bytes are there, expected {}", elements * width);
         Err(CheckpointError::incomplete(self.base.uri(), detail))
     }
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use s3dlio_store::ops;
+use s3dlio_store::region::Region;
 
 use crate::container;
-use crate::error::{CheckpointError, FormatError, Result};
-use crate::memory::Target;
+use crate::error::{CheckpointError, Result};
+use crate::format::FormatError;
 use crate::shard::{Body, Shard, read};
 use crate::task;
 
@@ -19,33 +20,29 @@ const GROUP: u64 = 8 << 20;
 const IN_FLIGHT: usize = 16;
 
 /// Bytes of a shard's tensors that are wanted somewhere.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Part {
     /// Bytes of the shard's buffer.
     pub source: Range<u64>,
-    /// Which target.
-    pub target: usize,
-    /// First byte in it.
-    pub at: u64,
+    /// Where they go: memory of just their number.
+    pub memory: Region,
 }
 
-/// Neighbouring chunks that are read together, and what of them is wanted.
+/// Neighbouring chunks that are read together, and what of them is wanted: of each something, in their order.
 struct Job {
     chunks: Range<u64>,
     parts: Vec<Part>,
 }
 
-/// Reads parts of one shard, no two of which go to the same place.
-pub(crate) async fn read_parts(
-    shard: Arc<Shard>,
-    parts: Vec<Part>,
-    targets: Arc<Vec<Target>>,
-    verify: bool,
-) -> Result<()> {
+/// Reads parts of one shard.
+pub(crate) async fn read_parts(shard: Arc<Shard>, parts: Vec<Part>, verify: bool) -> Result<()> {
+    if parts.iter().any(|part| part.memory.len() as u64 != part.source.end - part.source.start) {
+        return Err(CheckpointError::invalid(shard.input.uri(), "the memory to read into has another size"));
+    }
     let jobs = jobs(parts, shard.chunk());
     ops::each(jobs, IN_FLIGHT, |job| {
-        let (shard, targets) = (Arc::clone(&shard), Arc::clone(&targets));
-        async move { shard.run(job, targets, verify).await }
+        let shard = Arc::clone(&shard);
+        async move { shard.run(job, verify).await }
     })
     .await?;
     Ok(())
@@ -54,12 +51,13 @@ pub(crate) async fn read_parts(
 /// Cuts parts at the bounds of chunks and puts those together that one request brings.
 fn jobs(parts: Vec<Part>, chunk: u64) -> Vec<Job> {
     let mut pieces: Vec<(u64, Part)> = Vec::with_capacity(parts.len());
-    for Part { source, target, at } in parts {
+    for Part { source, mut memory } in parts {
         let mut start = source.start;
         while start < source.end {
             let number = start / chunk;
             let end = source.end.min((number + 1) * chunk);
-            pieces.push((number, Part { source: start..end, target, at: at + (start - source.start) }));
+            let rest = memory.split_off((end - start) as usize);
+            pieces.push((number, Part { source: start..end, memory: std::mem::replace(&mut memory, rest) }));
             start = end;
         }
     }
@@ -80,13 +78,13 @@ fn jobs(parts: Vec<Part>, chunk: u64) -> Vec<Job> {
 }
 
 impl Shard {
-    async fn run(self: Arc<Self>, job: Job, targets: Arc<Vec<Target>>, verify: bool) -> Result<()> {
+    async fn run(self: Arc<Self>, job: Job, verify: bool) -> Result<()> {
         if self.input.is_local() {
-            return task::local(move || self.run_here(&job, &targets, verify)).await;
+            return task::local(move || self.run_here(job, verify)).await;
         }
         let range = self.range(&job.chunks);
         let bytes = read(&self.input, range).await?;
-        task::compute(move || self.place(&job, &bytes, &targets, verify)).await?
+        task::compute(move || self.place(job, &bytes, verify)).await?
     }
 
     /// The bytes of the object that hold these chunks.
@@ -106,52 +104,56 @@ impl Shard {
         }
     }
 
-    /// Reads a local file on this thread: a chunk that one target takes whole goes straight into it.
-    fn run_here(&self, job: &Job, targets: &[Target], verify: bool) -> Result<()> {
+    /// Reads a local file on this thread: a chunk that one part takes whole goes straight into its memory.
+    fn run_here(&self, mut job: Job, verify: bool) -> Result<()> {
         let chunk = self.chunk();
-        for number in job.chunks.clone() {
+        for parts in job.parts.chunk_by_mut(|a, b| a.source.start / chunk == b.source.start / chunk) {
+            let number = parts[0].source.start / chunk;
             let all = number * chunk..((number + 1) * chunk).min(self.header.buffer());
-            let parts = job.parts.iter().filter(|part| part.source.start / chunk == number);
-            let direct = parts.clone().find(|part| part.source == all);
-            match (&self.body, direct) {
-                (Body::Plain { start, .. }, Some(part)) if parts.clone().count() == 1 => {
-                    let memory = self.memory(part, targets)?;
+            match (&self.body, parts) {
+                (Body::Plain { start, .. }, [part]) if part.source == all => {
+                    let memory = part.memory.memory();
                     self.input.read_into_now(start + all.start, memory)?;
                     self.verify(number, memory, verify)?;
                 }
-                _ => {
+                (_, parts) => {
                     let bytes = self.input.read_now(self.range(&(number..number + 1)))?;
-                    let parts = parts.cloned().collect();
-                    self.place(&Job { chunks: number..number + 1, parts }, &bytes, targets, verify)?;
+                    self.place_chunk(number, &bytes, parts, &mut Vec::new(), verify)?;
                 }
             }
         }
         Ok(())
     }
 
-    /// Verifies what was read, decompresses it, and copies it to its places.
-    fn place(&self, job: &Job, bytes: &Bytes, targets: &[Target], verify: bool) -> Result<()> {
+    /// Puts what was read of several chunks in its places.
+    fn place(&self, mut job: Job, bytes: &Bytes, verify: bool) -> Result<()> {
         let chunk = self.chunk();
-        let mut raw = Vec::new();
         let from = self.range(&job.chunks).start;
-        for number in job.chunks.clone() {
-            let begin = number * chunk;
-            let size = chunk.min(self.header.buffer() - begin) as usize;
+        let mut raw = Vec::new();
+        for parts in job.parts.chunk_by_mut(|a, b| a.source.start / chunk == b.source.start / chunk) {
+            let number = parts[0].source.start / chunk;
             let inside = self.range(&(number..number + 1));
             let read = &bytes[(inside.start - from) as usize..(inside.end - from) as usize];
-            let content = match &self.body {
-                Body::Plain { .. } => read,
-                Body::Packed { frames } => {
-                    raw.resize(size, 0);
-                    container::unpack(read, &frames[number as usize], &mut raw).map_err(|error| self.at(error))?;
-                    &raw
-                }
-            };
-            self.verify(number, content, verify)?;
-            for part in job.parts.iter().filter(|part| part.source.start / chunk == number) {
-                let source = (part.source.start - begin) as usize..(part.source.end - begin) as usize;
-                self.memory(part, targets)?.copy_from_slice(&content[source]);
+            self.place_chunk(number, read, parts, &mut raw, verify)?;
+        }
+        Ok(())
+    }
+
+    /// Decompresses a chunk into `raw` if it is compressed, verifies it, and copies it to its places.
+    fn place_chunk(&self, number: u64, read: &[u8], parts: &mut [Part], raw: &mut Vec<u8>, verify: bool) -> Result<()> {
+        let begin = number * self.chunk();
+        let content = match &self.body {
+            Body::Plain { .. } => read,
+            Body::Packed { frames } => {
+                raw.resize(self.chunk().min(self.header.buffer() - begin) as usize, 0);
+                container::unpack(read, &frames[number as usize], raw).map_err(|error| self.at(error))?;
+                raw
             }
+        };
+        self.verify(number, content, verify)?;
+        for Part { source, memory } in parts {
+            let source = (source.start - begin) as usize..(source.end - begin) as usize;
+            memory.memory().copy_from_slice(&content[source]);
         }
         Ok(())
     }
@@ -168,15 +170,6 @@ impl Shard {
         }
         let detail = format!("chunk {number} of the tensors has the checksum {found:08x}, expected {expected:08x}");
         Err(CheckpointError::corrupt(self.input.uri(), detail))
-    }
-
-    #[allow(clippy::mut_from_ref, reason = "the parts of a reading are disjoint, as its planner has seen to")]
-    fn memory<'a>(&self, part: &Part, targets: &'a [Target]) -> Result<&'a mut [u8]> {
-        let length = (part.source.end - part.source.start) as usize;
-        let range = part.at as usize..part.at as usize + length;
-        // SAFETY: no two parts of a reading go to the same bytes, and each is written by the one job that has it.
-        let memory = targets.get(part.target).and_then(|target| unsafe { target.slice(range) });
-        memory.ok_or_else(|| CheckpointError::invalid(self.input.uri(), "the memory to read into is too short"))
     }
 
     fn at(&self, error: FormatError) -> CheckpointError {

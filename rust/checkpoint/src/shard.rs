@@ -10,7 +10,8 @@ use s3dlio_store::ops::within;
 use s3dlio_store::registry::Backend;
 
 use crate::container::{self, Frame};
-use crate::error::{CheckpointError, FormatError, Result};
+use crate::error::{CheckpointError, Result};
+use crate::format::FormatError;
 use crate::header::{self, CRC_TENSOR, Checksums, Header, Tensor};
 use crate::meta::{CHUNK, Meta};
 

@@ -16,7 +16,7 @@ use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use crate::error::{FormatError, wrong};
+use crate::format::{FormatError, wrong};
 
 /// Containers inside each other at most.
 pub const MOST_DEPTH: usize = 128;
@@ -32,7 +32,7 @@ pub struct Tree {
 }
 
 /// Containers, and how many nodes each of their items takes.
-const CONTAINERS: [(&str, u64); 7] =
+pub(crate) const CONTAINERS: [(&str, u64); 7] =
     [("dict", 2), ("odict", 2), ("list", 1), ("tuple", 1), ("set", 1), ("frozenset", 1), ("torch_sparse", 1)];
 
 impl Tree {
@@ -48,6 +48,10 @@ impl Tree {
     #[must_use]
     pub fn to_text(&self) -> String {
         serde_json::to_string(&self.nodes).unwrap_or_default()
+    }
+
+    pub(crate) fn nodes(&self) -> &[Value] {
+        &self.nodes
     }
 
     /// The tree that holds nothing but tensors: what a file without a tree stands for.
@@ -86,7 +90,7 @@ impl Tree {
     }
 }
 
-fn reference(node: &Map<String, Value>) -> Option<&str> {
+pub(crate) fn reference(node: &Map<String, Value>) -> Option<&str> {
     ["tensor", "bytes_in", "bytearray_in", "pickle_in"].iter().find_map(|kind| node.get(*kind)?.as_str())
 }
 

@@ -10,12 +10,12 @@ use s3dlio_checkpoint::commit::{self, CommitOptions, ShardOptions};
 use s3dlio_checkpoint::header::Spec;
 use s3dlio_checkpoint::layout::{Attempt, Strategy};
 use s3dlio_checkpoint::manifest::Manifest;
-use s3dlio_checkpoint::memory::Owned;
 use s3dlio_checkpoint::meta::Extent;
 use s3dlio_checkpoint::open::{self, Checkpoint, Request};
 use s3dlio_checkpoint::save::{self, Identity, Item};
 use s3dlio_checkpoint::tree::Tree;
 use s3dlio_checkpoint::{CheckpointError, verify};
+use s3dlio_store::region::Owned;
 use s3dlio_store::{Uri, Work};
 
 fn uri(folder: &tempfile::TempDir, name: &str) -> Uri {
@@ -32,11 +32,11 @@ fn tree(name: &str, global: bool) -> Tree {
 }
 
 fn read(checkpoint: &Arc<Checkpoint>, global: bool, region: Option<Region>, length: usize) -> Vec<u8> {
-    let mut memory = Owned::zeroed(length);
-    let request = Request { name: "w".into(), global, region, target: memory.target() };
+    let (memory, target) = Owned::zeroed(length);
+    let request = Request { name: "w".into(), global, region, target };
     let checkpoint = Arc::clone(checkpoint);
     Work::network(async move { Ok(checkpoint.read(0, vec![request], true).await) }).wait().unwrap().unwrap();
-    memory.bytes().unwrap().to_vec()
+    memory.into_bytes().unwrap()
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Progress bars over record files.
+//! Progress bars over record files and checkpoints.
 
 use indicatif::{ProgressBar, ProgressStyle};
 use s3dlio_records::Progress;
@@ -18,5 +18,7 @@ pub fn bar(hidden: bool) -> ProgressBar {
 pub fn draw(bar: &ProgressBar, progress: &Progress) {
     bar.set_length(progress.total());
     bar.set_position(progress.bytes());
-    bar.set_message(format!("{} records", progress.records()));
+    if progress.records() > 0 {
+        bar.set_message(format!("{} records", progress.records()));
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use s3dlio_checkpoint::CheckpointError;
 use s3dlio_records::RecordError;
 use s3dlio_store::StoreError;
 
@@ -32,6 +33,8 @@ pub enum Failure {
     Store(StoreError),
     /// A record file is damaged, or cannot be used as was asked.
     Record(RecordError),
+    /// A checkpoint is damaged or incomplete, or has not what was asked for.
+    Checkpoint(CheckpointError),
     /// The command refuses to do what it was told.
     Refused(String),
     /// Standard output cannot be written.
@@ -54,7 +57,8 @@ impl Failure {
                 _ => code::FAILURE,
             },
             Self::Record(RecordError::Config { .. } | RecordError::Options(_)) => code::USAGE,
-            Self::Record(_) | Self::Refused(_) => code::FAILURE,
+            Self::Checkpoint(CheckpointError::Invalid { .. }) => code::USAGE,
+            Self::Record(_) | Self::Checkpoint(_) | Self::Refused(_) => code::FAILURE,
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => code::CLOSED,
             Self::Output(_) => code::FAILURE,
             Self::Interrupted => code::INTERRUPTED,
@@ -67,6 +71,7 @@ impl Failure {
         match self {
             Self::Store(error) => Some(error.to_string()),
             Self::Record(error) => Some(error.to_string()),
+            Self::Checkpoint(error) => Some(error.to_string()),
             Self::Refused(text) => Some(text.clone()),
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => None,
             Self::Output(error) => Some(format!("standard output: {error}")),
@@ -77,7 +82,7 @@ impl Failure {
 
     /// Whether the command goes on with its next argument.
     pub fn is_of_one_argument(&self) -> bool {
-        matches!(self, Self::Store(_) | Self::Record(_) | Self::Refused(_))
+        matches!(self, Self::Store(_) | Self::Record(_) | Self::Checkpoint(_) | Self::Refused(_))
     }
 }
 
@@ -92,6 +97,15 @@ impl From<RecordError> for Failure {
         match error {
             RecordError::Store(error) => Self::Store(error),
             error => Self::Record(error),
+        }
+    }
+}
+
+impl From<CheckpointError> for Failure {
+    fn from(error: CheckpointError) -> Self {
+        match error {
+            CheckpointError::Store(error) => Self::Store(error),
+            error => Self::Checkpoint(error),
         }
     }
 }

@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use s3dlio_records::RecordError;
 use s3dlio_runtime::executor;
 use s3dlio_store::{StoreError, Uri, Work, transfer};
 use serde_json::Value;
@@ -57,15 +56,15 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Waits for work on a record file, whose error may be that of the format; `meanwhile` is called as in
+    /// Waits for work on a record file or checkpoint, whose error may be that of the format; `meanwhile` is called as in
     /// [`wait_with`](Self::wait_with).
-    pub fn told<T: Send + 'static>(
+    pub fn told<T: Send + 'static, E: Into<Failure> + Send + 'static>(
         &mut self,
-        work: Result<Work<Result<T, RecordError>>, impl Into<RecordError>>,
+        work: Result<Work<Result<T, E>>, impl Into<Failure>>,
         meanwhile: impl FnMut(),
     ) -> Result<T, Failure> {
-        let work = work.map_err(|error| Failure::from(error.into()))?;
-        Ok(self.wait_with(Ok(work), meanwhile)??)
+        let work = work.map_err(Into::into)?;
+        self.wait_with(Ok(work), meanwhile)?.map_err(Into::into)
     }
 
     /// Runs an operation that removes what an interrupted command made; ends, done or not, before the user tires of it.

@@ -1,6 +1,6 @@
 //! Bytes that Python lends, to read or to fill: any contiguous buffer, without a copy.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -8,8 +8,7 @@ use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
-use s3dlio_checkpoint::memory::Memory;
-use s3dlio_store::region::Region;
+use s3dlio_store::region::{Memory, Region};
 
 type Returned = (Sender<PyBuffer<u8>>, Receiver<PyBuffer<u8>>);
 
@@ -62,14 +61,27 @@ pub fn lend(object: &Bound<'_, PyAny>) -> PyResult<Bytes> {
 /// `TypeError` as [`lend`], and for memory that can only be read.
 pub fn lend_mut(object: &Bound<'_, PyAny>) -> PyResult<Region> {
     let lent = borrow(object)?;
-    let Some(buffer) = lent.0.as_ref().filter(|buffer| !buffer.readonly() || buffer.len_bytes() == 0) else {
+    if lent.0.as_ref().is_none_or(|buffer| buffer.readonly() && buffer.len_bytes() > 0) {
         let kind = object.get_type();
         return Err(PyTypeError::new_err(format!("expected a writable buffer, found a read-only {kind}")));
-    };
-    let (start, length) = (buffer.buf_ptr().cast::<u8>(), buffer.len_bytes());
-    // SAFETY: the exporter keeps an initialised, writable, contiguous buffer in place until the PyBuffer is released, which
-    // the lender does. That nobody else uses the memory meanwhile is the caller's side of the contract of `get_into`.
-    Ok(unsafe { Region::new(start, length, Arc::new(lent)) })
+    }
+    Ok(Region::new(Writable(lent)))
+}
+
+/// A buffer that can be written to.
+struct Writable(Lent);
+
+// SAFETY: the exporter keeps an initialised, writable, contiguous buffer of `len_bytes` in place until the PyBuffer is
+// released, which needs this value to be dropped. That nobody else uses the memory meanwhile is the caller's side of the
+// contract of every call that fills memory.
+unsafe impl Memory for Writable {
+    fn pointer(&self) -> *mut u8 {
+        self.0.0.as_ref().map_or(std::ptr::dangling_mut(), |buffer| buffer.buf_ptr().cast())
+    }
+
+    fn length(&self) -> usize {
+        self.0.0.as_ref().map_or(0, |buffer| buffer.len_bytes())
+    }
 }
 
 fn borrow(object: &Bound<'_, PyAny>) -> PyResult<Lent> {
@@ -95,29 +107,4 @@ fn borrow(object: &Bound<'_, PyAny>) -> PyResult<Lent> {
         view.call_method1("cast", ("B",))?
     };
     Ok(Lent(Some(PyBuffer::get(&flat)?)))
-}
-
-// SAFETY: the exporter keeps a contiguous, writable buffer of `len_bytes` alive and in place until the PyBuffer is
-// released, which needs this value to be dropped. That nobody else uses it meanwhile is the caller's side of the contract.
-unsafe impl Memory for Lent {
-    fn pointer(&self) -> *mut u8 {
-        self.0.as_ref().map_or(std::ptr::dangling_mut(), |buffer| buffer.buf_ptr().cast())
-    }
-
-    fn length(&self) -> usize {
-        self.0.as_ref().map_or(0, |buffer| buffer.len_bytes())
-    }
-}
-
-/// The memory of a flat array of bytes, to be filled.
-///
-/// # Errors
-/// `TypeError` for anything else, and for memory that cannot be written to.
-pub fn lend_writable(object: &Bound<'_, PyAny>) -> PyResult<impl Memory + use<>> {
-    release_returned(object.py());
-    let buffer = PyBuffer::<u8>::get(object)?;
-    if buffer.readonly() || !buffer.is_c_contiguous() {
-        return Err(PyTypeError::new_err("expected contiguous memory that can be written to"));
-    }
-    Ok(Lent(Some(buffer)))
 }

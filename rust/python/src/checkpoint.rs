@@ -10,15 +10,16 @@ use s3dlio_checkpoint::commit::{self, CommitOptions, ShardOptions};
 use s3dlio_checkpoint::header::Spec;
 use s3dlio_checkpoint::layout::{self, Attempt, Strategy};
 use s3dlio_checkpoint::manifest::{self, Manifest, ShardMeta};
-use s3dlio_checkpoint::memory::Target;
 use s3dlio_checkpoint::meta::Extent;
 use s3dlio_checkpoint::open::{self, Request};
+use s3dlio_checkpoint::retention::{self, Keep};
 use s3dlio_checkpoint::save::{self, Identity, Item};
 use s3dlio_checkpoint::tree::Tree;
-use s3dlio_checkpoint::{CheckpointError, FormatError, Result, gc, seed, verify};
+use s3dlio_checkpoint::{CheckpointError, FormatError, Result, gc, older, seed, verify};
 use s3dlio_store::Work;
 
 use crate::buffer;
+use crate::bytes_view::BytesView;
 use crate::errors::Failure;
 use crate::operation::Operation;
 use crate::verbs::{none, parse};
@@ -175,9 +176,52 @@ fn checkpoint_gc(uri: &str, steps: Vec<u64>, grace: f64) -> PyResult<Operation> 
     let grace = Duration::try_from_secs_f64(grace)
         .map_err(|_| FormatError(format!("grace: found {grace}, expected seconds of at least 0")));
     let steps = steps.into_iter().collect();
-    operation(gc::collect(&parse(uri)?, steps, checked(grace, uri)?), |py, removed| {
+    operation(gc::collect(&parse(uri)?, steps, checked(grace, uri)?, false), |py, removed| {
         Ok((removed.steps, removed.objects).into_pyobject(py)?.into_any().unbind())
     })
+}
+
+/// The committed steps that stay for none of these reasons, in order.
+#[pyfunction]
+fn checkpoint_unwanted(
+    uri: &str,
+    last: Option<usize>,
+    every: Option<u64>,
+    best: Option<(String, usize)>,
+) -> PyResult<Operation> {
+    let keep = Keep { last, every, best };
+    operation(retention::unwanted(&parse(uri)?, keep), |py, steps| Ok(PyList::new(py, steps)?.into_any().unbind()))
+}
+
+/// The checkpoints of the earlier store, each as JSON, the oldest first.
+#[pyfunction]
+fn checkpoint_older(uri: &str) -> PyResult<Operation> {
+    operation(older::list(&parse(uri)?), |py, manifests| {
+        let texts = manifests.iter().map(json).collect::<PyResult<Vec<String>>>()?;
+        Ok(PyList::new(py, texts)?.into_any().unbind())
+    })
+}
+
+/// The newest checkpoint of the earlier store, as JSON, or none.
+#[pyfunction]
+fn checkpoint_older_latest(uri: &str) -> PyResult<Operation> {
+    operation(older::latest(&parse(uri)?), |py, manifest| {
+        Ok(manifest.as_ref().map(json).transpose()?.into_pyobject(py)?.into_any().unbind())
+    })
+}
+
+/// The bytes of a shard of the earlier store, which its manifest describes as JSON.
+#[pyfunction]
+fn checkpoint_older_shard(uri: &str, shard: &str) -> PyResult<Operation> {
+    let shard = serde_json::from_str(shard).map_err(|error| FormatError(error.to_string()));
+    operation(older::shard(&parse(uri)?, checked(shard, uri)?), |py, bytes| {
+        Ok(Py::new(py, BytesView(bytes))?.into_any())
+    })
+}
+
+fn json(manifest: &older::Manifest) -> PyResult<String> {
+    let text = serde_json::to_string(manifest).map_err(|error| FormatError(error.to_string()));
+    checked(text, &manifest.global_step.to_string())
 }
 
 /// The rank that stores each of these tensors, which all ranks have.
@@ -254,7 +298,7 @@ impl Checkpoint {
     fn read(&self, rank: u32, wanted: Vec<Wanted<'_>>, verify: bool) -> PyResult<Operation> {
         let request = |(name, global, region, memory): Wanted<'_>| {
             let region = region.map(|(offsets, lengths)| Region { offsets, lengths });
-            Ok(Request { name, global, region, target: Target::new(buffer::lend_writable(&memory)?) })
+            Ok(Request { name, global, region, target: buffer::lend_mut(&memory)? })
         };
         let requests = wanted.into_iter().map(request).collect::<PyResult<_>>()?;
         let checkpoint = Arc::clone(&self.0);
@@ -279,5 +323,9 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(checkpoint_steps, module)?)?;
     module.add_function(wrap_pyfunction!(checkpoint_latest, module)?)?;
     module.add_function(wrap_pyfunction!(checkpoint_gc, module)?)?;
+    module.add_function(wrap_pyfunction!(checkpoint_unwanted, module)?)?;
+    module.add_function(wrap_pyfunction!(checkpoint_older, module)?)?;
+    module.add_function(wrap_pyfunction!(checkpoint_older_latest, module)?)?;
+    module.add_function(wrap_pyfunction!(checkpoint_older_shard, module)?)?;
     module.add_function(wrap_pyfunction!(checkpoint_balance, module)?)
 }

@@ -29,9 +29,15 @@ impl Progress {
         self.records.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn of(&self, total: u64) {
+    /// Begins work on so many bytes.
+    pub fn of(&self, total: u64) {
         self.total.store(total, Ordering::Relaxed);
         self.bytes.store(0, Ordering::Relaxed);
+    }
+
+    /// Some more bytes are done; on any thread.
+    pub fn add(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     pub(crate) fn at(&self, bytes: u64) {

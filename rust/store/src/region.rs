@@ -1,29 +1,40 @@
 //! Memory that a caller lends to be filled, by several threads in disjoint parts.
 
-use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
+
+/// Memory that stays in place while it is lent.
+///
+/// # Safety
+/// `pointer` must be valid for reads and writes of `length` initialised bytes for the life of the value, on any thread, and
+/// nobody else may hold a reference to them meanwhile. Both must always give the same.
+pub unsafe trait Memory: Send + Sync {
+    /// The first byte.
+    fn pointer(&self) -> *mut u8;
+    /// Bytes.
+    fn length(&self) -> usize;
+}
 
 /// A part of lent memory: only the holder of a part writes to it, and the lender keeps it in place while any part lives.
 pub struct Region {
     start: *mut u8,
     length: usize,
     filled: usize,
-    lender: Arc<dyn Any + Send + Sync>,
+    lender: Arc<dyn Memory>,
 }
 
 // SAFETY: a region is the only one to write to its part, and what keeps the memory in place can be sent and shared.
 unsafe impl Send for Region {}
 
 impl Region {
-    /// The `length` bytes at `start`, which stay in place for as long as `lender` lives.
-    ///
-    /// # Safety
-    /// The memory must be initialised and valid for reads and writes of `length` bytes until `lender` is dropped, and nobody
-    /// else may hold a reference to it until then.
+    /// All of this memory, which is given back when the last part of it is dropped.
     #[must_use]
-    pub unsafe fn new(start: *mut u8, length: usize, lender: Arc<dyn Any + Send + Sync>) -> Self {
-        Self { start, length, filled: 0, lender }
+    pub fn new(memory: impl Memory + 'static) -> Self {
+        Self::of(Arc::new(memory))
+    }
+
+    fn of(lender: Arc<dyn Memory>) -> Self {
+        Self { start: lender.pointer(), length: lender.length(), filled: 0, lender }
     }
 
     /// Bytes of the part.
@@ -49,7 +60,8 @@ impl Region {
         if self.length == 0 {
             return &mut [];
         }
-        // SAFETY: the constructor's contract, and parts are disjoint; the borrow of `self` keeps it exclusive.
+        // SAFETY: the contract of `Memory`, whose value lives in `lender`, and parts are disjoint; the borrow of `self`
+        // keeps it exclusive.
         unsafe { std::slice::from_raw_parts_mut(self.start, self.length) }
     }
 
@@ -77,5 +89,87 @@ impl Region {
 impl fmt::Debug for Region {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Region").field("length", &self.length).field("filled", &self.filled).finish_non_exhaustive()
+    }
+}
+
+/// Memory of this process's own, to be had back when it is filled.
+#[derive(Debug)]
+pub struct Owned(Arc<Allocation>);
+
+#[derive(Debug)]
+struct Allocation {
+    start: *mut [u8],
+}
+
+// SAFETY: the allocation belongs to the value alone and moves with it.
+unsafe impl Send for Allocation {}
+// SAFETY: shared access hands out only a pointer, whose use is bound by the contract of `Memory`.
+unsafe impl Sync for Allocation {}
+
+// SAFETY: the allocation is initialised and lives as long as the value; only the one region over it refers to it, as
+// `Owned` looks at it when it is the last to hold it.
+unsafe impl Memory for Allocation {
+    fn pointer(&self) -> *mut u8 {
+        self.start.cast()
+    }
+
+    fn length(&self) -> usize {
+        self.start.len()
+    }
+}
+
+impl Drop for Allocation {
+    fn drop(&mut self) {
+        // SAFETY: the pointer came from `Box::into_raw`, and is freed only here or, in `into_bytes`, after it was exchanged.
+        drop(unsafe { Box::from_raw(self.start) });
+    }
+}
+
+impl Owned {
+    /// So many zeros, and the region that fills them.
+    #[must_use]
+    pub fn zeroed(length: usize) -> (Self, Region) {
+        let memory = Arc::new(Allocation { start: Box::into_raw(vec![0_u8; length].into_boxed_slice()) });
+        let region = Region::of(Arc::<Allocation>::clone(&memory));
+        (Self(memory), region)
+    }
+
+    /// The bytes; `None` while parts of the region are alive, which may still be written to.
+    #[must_use]
+    pub fn into_bytes(self) -> Option<Vec<u8>> {
+        let mut allocation = Arc::try_unwrap(self.0).ok()?;
+        let empty = Box::into_raw(Vec::new().into_boxed_slice());
+        let start = std::mem::replace(&mut allocation.start, empty);
+        // SAFETY: the pointer came from `Box::into_raw`, and its value does not know it any more.
+        Some(unsafe { Box::from_raw(start) }.into_vec())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_filled_apart_and_had_back_together() {
+        let (owned, mut first) = Owned::zeroed(5);
+        let mut rest = first.split_off(2);
+        let filling = std::thread::spawn(move || rest.memory().copy_from_slice(&[3, 4, 5]));
+        first.append(&[1, 2, 9]);
+        filling.join().unwrap();
+        assert_eq!(first.filled(), 2);
+        drop(first);
+        assert_eq!(owned.into_bytes(), Some(vec![1, 2, 3, 4, 5]));
+    }
+
+    #[test]
+    fn memory_that_may_be_written_to_is_not_had_back() {
+        let (owned, region) = Owned::zeroed(1);
+        assert_eq!(owned.into_bytes(), None);
+        drop(region);
+        let (owned, region) = Owned::zeroed(0);
+        assert!(region.is_empty());
+        drop(region);
+        assert_eq!(owned.into_bytes(), Some(Vec::new()));
     }
 }

@@ -3,6 +3,7 @@
 mod bench;
 mod cat;
 mod check;
+mod ckpt;
 mod convert;
 mod cp;
 mod index;
@@ -42,6 +43,8 @@ pub enum Command {
     Verify(verify::Verify),
     /// Convert between formats of records, or of arrays
     Convert(convert::Convert),
+    /// List, check, compare, clean up and export checkpoints
+    Ckpt(ckpt::Ckpt),
     /// Tell why a store can or cannot be used
     Check(check::Check),
     /// Summarise a log of operations
@@ -63,6 +66,7 @@ impl Command {
             Self::Inspect(command) => command.run(session),
             Self::Verify(command) => command.run(session),
             Self::Convert(command) => command.run(session),
+            Self::Ckpt(command) => command.run(session),
             Self::Check(command) => command.run(session),
             Self::Oplog(command) => command.run(session),
             Self::Bench(command) => command.run(session),
