@@ -93,7 +93,7 @@ WRITES = {
     "writer of parts": lambda: write(5 * MIB, 11 * MIB),
 }
 WRONG = {
-    "short": ({"length": 3}, s3dlio.StoreError, "3 bytes"),
+    "short": ({"length": 3}, s3dlio.CorruptDataError, "3 bytes"),
     "another": ({"tag": '"other"'}, s3dlio.CorruptDataError, "other"),
     "gone": ({"status": 404}, s3dlio.NotFoundError, "key"),
 }

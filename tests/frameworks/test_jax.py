@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
 import os
@@ -18,13 +17,12 @@ import pytest
 import s3dlio
 from s3dlio import ConfigError, CorruptDataError, NotFoundError, S3JaxIterable, StateMismatchError, TransformError
 
+from tests.fixtures.archives import COUNT, archive
 from tests.fixtures.servers import free_port
-from tests.frameworks.programs.numbers import ROOT, put_numbers, rank_batches, sequence
+from tests.frameworks.programs.archives import BATCH, OPTIONS, SEED, labels, pure, take
+from tests.frameworks.programs.numbers import ROOT, put_numbers, sequence
 
 PROGRAM = Path(__file__).parent / "programs" / "jax_train.py"
-COUNT = 30
-BATCH = 4
-SEED = 5
 
 DOCUMENTED = """
 from s3dlio import S3JaxIterable
@@ -50,33 +48,8 @@ def sj(jax) -> Any:
     return s3dlio.jax
 
 
-def archive(number: int) -> bytes:
-    content = io.BytesIO()
-    np.savez(content, x=np.full((2, 3), number, np.float32), label=np.int32(number), name=np.array(f"{number:03}"))
-    return content.getvalue()
-
-
-@pytest.fixture(scope="module")
-def arrays(tmp_path_factory) -> str:
-    prefix = f"file://{tmp_path_factory.mktemp('arrays')}/"
-    s3dlio.put_many([(f"{prefix}{number:03}.npz", archive(number)) for number in range(COUNT)])
-    return prefix
-
-
 def loader(sj: Any, uri: str, **options: Any) -> Any:
-    return sj.Loader(uri, **({"batch_size": BATCH, "shuffle": True, "seed": SEED, "decoder": "npz"} | options))
-
-
-def labels(batch: Any) -> tuple[int, ...]:
-    return tuple(int(label) for label in batch["label"])
-
-
-def pure(epoch: int, rank: int = 0, world: int = 1, batch: int = BATCH, last: str | None = None) -> list[Any]:
-    return rank_batches(sequence(COUNT, SEED, epoch), batch, rank, world, last)
-
-
-def take(data: Any, count: int) -> list[tuple[int, ...]]:
-    return [labels(batch) for batch in itertools.islice((b for _ in itertools.count() for b in data), count)]
+    return sj.Loader(uri, **(OPTIONS | options))
 
 
 def test_the_documented_iterable(jax, s3) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import itertools
 import json
 import os
 import pickle
@@ -14,11 +12,9 @@ import pytest
 import s3dlio
 from s3dlio import ConfigError, CorruptDataError, NotFoundError, StateMismatchError, UnsupportedError
 
-from tests.frameworks.programs.numbers import put_numbers, rank_batches, run_program, sequence
-
-COUNT = 30
-BATCH = 4
-SEED = 5
+from tests.fixtures.archives import COUNT
+from tests.frameworks.programs.archives import BATCH, OPTIONS, SEED, labels, pure, take
+from tests.frameworks.programs.numbers import put_numbers, run_program, sequence
 
 DOCUMENTED = """
 from s3dlio import make_tf_dataset
@@ -56,33 +52,8 @@ def st(tf) -> Any:
     return s3dlio.tensorflow
 
 
-def archive(number: int) -> bytes:
-    content = io.BytesIO()
-    np.savez(content, x=np.full((2, 3), number, np.float32), label=np.int64(number), name=np.array(f"{number:03}"))
-    return content.getvalue()
-
-
-@pytest.fixture(scope="module")
-def arrays(tmp_path_factory) -> str:
-    prefix = f"file://{tmp_path_factory.mktemp('arrays')}/"
-    s3dlio.put_many([(f"{prefix}{number:03}.npz", archive(number)) for number in range(COUNT)])
-    return prefix
-
-
 def loader(st: Any, uri: str, **options: Any) -> Any:
-    return st.Loader(uri, **({"batch_size": BATCH, "shuffle": True, "seed": SEED, "decoder": "npz"} | options))
-
-
-def labels(batch: Any) -> tuple[int, ...]:
-    return tuple(int(label) for label in batch["label"])
-
-
-def pure(epoch: int, rank: int = 0, world: int = 1, batch: int = BATCH, last: str | None = None) -> list[Any]:
-    return rank_batches(sequence(COUNT, SEED, epoch), batch, rank, world, last)
-
-
-def take(data: Any, count: int) -> list[tuple[int, ...]]:
-    return [labels(batch) for batch in itertools.islice((b for _ in itertools.count() for b in data), count)]
+    return st.Loader(uri, **(OPTIONS | options))
 
 
 def test_the_documented_data_set(tf, s3) -> None:

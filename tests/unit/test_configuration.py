@@ -37,7 +37,7 @@ def test_settings_that_are_refused(monkeypatch, wrong):
 
 
 THREADS = """
-import os, pathlib, s3dlio
+import os, pathlib, time, s3dlio
 
 def running():
     names = [task.joinpath("comm").read_text() for task in pathlib.Path("/proc/self/task").iterdir()]
@@ -49,6 +49,10 @@ try:
     s3dlio.get("memory://bucket/key")
 except FileNotFoundError:
     pass
+until = time.monotonic() + 10
+# A thread gives itself its name.
+while running() != 5 and time.monotonic() < until:
+    time.sleep(0.01)
 assert running() == 5, running()
 assert s3dlio.configure_tokio_threads(5) == s3dlio.configure_tokio_threads() == 5
 try:

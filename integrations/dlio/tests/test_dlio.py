@@ -1,4 +1,7 @@
-"""DLIO's own workloads, made small: two MPI ranks make a data set and train two epochs on it, on files and S3."""
+"""DLIO's own workloads, made small: two MPI ranks make a data set and train two epochs on it, on S3 and on files.
+
+Each rank imports TensorFlow whatever it trains, so each workload runs on one kind of store.
+"""
 
 from __future__ import annotations
 
@@ -65,16 +68,16 @@ def steps(found: list[dict]) -> list[list[int]]:
     return [[len(rank[epoch]["load"]["block1"]) for epoch in ("1", "2")] for rank in found]
 
 
-def test_npz(root, tmp_path):
+def test_npz(place, tmp_path):
+    root = f"{place('s3')}/dlio"
     found = run(
         "unet3d_a100",
         tmp_path / "output",
-        storage__storage_type="s3" if root.startswith("s3") else "local_fs",
+        storage__storage_type="s3",
         storage__storage_root=root,
         dataset__num_files_train=8,
         dataset__num_samples_per_file=4,
         reader__read_threads=1,
-        reader__multiprocessing_context="spawn" if root.startswith("s3") else "fork",
     )
     # Eight files of four samples, in batches of four, over two ranks.
     assert steps(found) == [[4, 4], [4, 4]]
@@ -85,11 +88,12 @@ def test_npz(root, tmp_path):
     assert len({a["x"].tobytes() for a in arrays}) == 8
 
 
-def test_tfrecord(root, tmp_path):
+def test_tfrecord(place, tmp_path):
+    root = f"{place('file')}/dlio"
     found = run(
         "resnet50_a100",
         tmp_path / "output",
-        storage__storage_type="s3" if root.startswith("s3") else "local_fs",
+        storage__storage_type="local_fs",
         storage__storage_root=root,
         dataset__num_files_train=4,
         dataset__num_samples_per_file=8,

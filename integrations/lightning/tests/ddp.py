@@ -44,7 +44,7 @@ def fit(place: str, *, fail_at: int | None = None, checkpoint: str | None = None
         accelerator="cpu",
         devices=2,
         strategy=DDPStrategy(process_group_backend="gloo", timeout=timedelta(seconds=30)),
-        max_epochs=3,
+        max_epochs=2,
         plugins=[StoreCheckpointIO()],
         callbacks=[ModelCheckpoint(f"s3dlio+{place}/kept", filename="{step}", every_n_train_steps=8)]
         if fail_at
@@ -64,7 +64,7 @@ def fit(place: str, *, fail_at: int | None = None, checkpoint: str | None = None
 
 def main(place: str, out: str) -> None:
     whole = fit(place)
-    first = fit(place, fail_at=10)
+    first = fit(place, fail_at=9)
     second = fit(place, checkpoint=f"s3dlio+{place}/kept/step=8.ckpt")
     found = {
         "whole": whole.seen,

@@ -29,6 +29,7 @@ def store(request, place) -> str:
     return place(request.param)
 
 
+@pytest.mark.timeout(200)
 def test_two_ranks_with_uneven_data_end_and_go_on_in_mid_epoch(tmp_path):
     # 45 records in batches of 4 on 2 ranks: the last ones have neither a full batch nor two of them.
     put_numbers(f"file://{tmp_path}/train/", 45)
@@ -39,18 +40,18 @@ def test_two_ranks_with_uneven_data_end_and_go_on_in_mid_epoch(tmp_path):
             *(str(FOLDER / "tests" / "ddp.py"), f"file://{tmp_path}", str(tmp_path)),
         ],
         check=True,
-        timeout=100,
+        timeout=180,
     )
     ranks = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
     for rank in ranks:
-        assert len(rank["whole"]) == 3 * 6
-        assert rank["second"] == 3 * 6 - 8
+        assert len(rank["whole"]) == 2 * 6
+        assert rank["second"] == 2 * 6 - 8
         assert rank["stopped"] == rank["whole"]
         assert rank["equal"]
-    for epoch in range(3):
+    for epoch in range(2):
         seen = [number for rank in ranks for first, *batch in rank["whole"] if first == epoch for number in batch]
         assert {*seen} == {*range(45)}
-    assert sum(rank["validated"] for rank in ranks) >= 3 * 13
+    assert sum(rank["validated"] for rank in ranks) >= 2 * 13
 
 
 class TestCheckpointIO:

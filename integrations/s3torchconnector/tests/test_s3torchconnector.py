@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import io
 import os
@@ -36,8 +37,8 @@ def store(request, place) -> str:
 
 
 @pytest.fixture(autouse=True)
-def settings(monkeypatch):
-    # What a test puts into the environment goes with it.
+def settings(s3, monkeypatch):
+    # What a test puts into the environment goes with it, and the server's own settings were there before.
     for name in ("AWS_REGION", "AWS_PROFILE", "AWS_SKIP_SIGNATURE", "S3_ADDRESSING_STYLE", "S3DLIO_MAX_RETRY_ATTEMPTS"):
         monkeypatch.setenv(name, os.environ.get(name, ""))
 
@@ -88,6 +89,16 @@ class TestNames:
             (first,) = (one.name for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD)
             made = getattr(getattr(ours, name), method)(**{first: f"{bucket}/"}, region=REGION, **defaults)
             assert made.region == REGION
+
+    def test_the_names_of_earlier_releases(self, monkeypatch):
+        from s3dlio.compat import s3torchconnector
+
+        assert {name: getattr(ours, name) for name in s3torchconnector.__all__} == {
+            name: getattr(s3torchconnector, name) for name in s3torchconnector.__all__
+        }
+        monkeypatch.setitem(sys.modules, "s3dlio_s3torchconnector", None)
+        with pytest.raises(ModuleNotFoundError, match="pip install s3dlio-s3torchconnector"):
+            importlib.reload(s3torchconnector)
 
     def test_prefixes_are_theirs(self):
         for options in ({"prefix_count": 4}, {"prefix_count": 300, "epoch_num": 2, "min_prefix_length": 3}, {}):

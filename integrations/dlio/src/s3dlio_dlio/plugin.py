@@ -43,7 +43,7 @@ def install() -> None:
             return own_storage(storage_type, namespace, framework)
         arguments = ConfigArguments.get_instance()
         if arguments.reader_classname is None:
-            # As the YAML file would say it: by name, so that spawned workers find it too.
+            # As the YAML file would say it.
             arguments.reader_classname = f"s3dlio_dlio.{_part(arguments.format, 'Reader')}"
         return Storage(str(namespace), framework)
 
