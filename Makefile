@@ -128,6 +128,11 @@ bench: build build-testkit setup-servers ## Compare throughput with other librar
 	$(BIN)/python $(BENCH)
 	$(BIN)/python $(STORES_BENCH)
 
+.PHONY: soak
+soak: build ## A thousand epochs of every kind of loader: memory, threads and files before and after
+	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	  $(BIN)/python -m tests.frameworks.programs.soak "$$folder" --epochs 1000
+
 .PHONY: docs
 docs: build ## Build the documentation: the site, with the notebooks as they run now, and that of the crates
 	$(BIN)/mkdocs build --quiet --strict

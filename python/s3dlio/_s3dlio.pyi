@@ -137,11 +137,16 @@ class Objects:
     """The objects of a data set in order."""
 
     @staticmethod
-    def below(uri: str, pattern: str | None, part_size: int, max_parts: int) -> Operation[Objects]:
-        """Return an operation that lists the objects below a prefix."""
+    def below(
+        uri: str, pattern: str | None, part_size: int, max_parts: int, index: str | None = None
+    ) -> Operation[Objects]:
+        """Return an operation that lists the objects below a prefix, or takes them from an index."""
     @staticmethod
-    def of(uris: list[str], part_size: int, max_parts: int) -> Operation[Objects]:
-        """Return an operation that takes these objects."""
+    def manifest(uri: str, part_size: int, max_parts: int) -> Operation[Objects]:
+        """Return an operation that takes the objects that a manifest names."""
+    @staticmethod
+    def template(template: str, start: int, count: int, size: int | None, part_size: int, max_parts: int) -> Objects:
+        """Count the names of objects up."""
     @staticmethod
     def of_bytes(items: Sequence[Buffer]) -> Objects:
         """Take these bytes, which must not change."""
@@ -193,6 +198,16 @@ class Objects:
     def read(self, indices: Sequence[int], max_in_flight: int, decoder: str) -> Operation[list[Any]]:
         """Return an operation that reads and decodes records."""
 
+@final
+class UriList:
+    """Objects that are named one by one."""
+
+    def __new__(cls) -> Self: ...
+    def extend(self, uris: list[str]) -> None:
+        """Add some."""
+    def finish(self, part_size: int, max_parts: int) -> Operation[Objects]:
+        """Return an operation that takes them."""
+
 _Batch: TypeAlias = tuple[int, NDArray[np.uint64], int, Any, list[tuple[int, str, str]]]
 
 @final
@@ -238,6 +253,11 @@ class Loader:
     @property
     def skips_errors(self) -> bool:
         """Whether bad samples are left out."""
+    @property
+    def replaces_errors(self) -> bool:
+        """Whether other samples take the place of bad ones."""
+    def replacement(self, index: int, tries: int) -> tuple[int, Operation[list[Any]]] | None:
+        """Return the record in the place of a refused one, and an operation that gives its sample."""
     def iterate(self, epoch: int, step: int) -> BatchIter:
         """Begin an epoch at a step of the rank."""
     def state(self, epoch: int, step: int, sample: int) -> str:

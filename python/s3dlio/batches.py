@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +17,7 @@ from s3dlio.errors import ConfigError, CorruptDataError, StateMismatchError, Tra
 from s3dlio.options import TORCH, LoaderOptions
 from s3dlio.sharding import rank_and_world
 from s3dlio.sources import Data
-from s3dlio.transform import apply
+from s3dlio.transform import apply, replaced
 from s3dlio.waits import bottleneck
 
 __all__ = ["BatchIterator", "Batches", "Position"]
@@ -91,6 +92,8 @@ class Batches:
         self._batch_transform = batch_transform if enabled else None
         self._next: Position = (0, 0)
         self._running: BatchIterator | None = None
+        # The core that was made last, and what it was made for.
+        self._made: tuple[tuple[int, dict[str, Any]], _s3dlio.Loader] | None = None
         self.core()
 
     def core(self, **changes: Any) -> _s3dlio.Loader:
@@ -99,10 +102,17 @@ class Batches:
         single = self._transform is not None or not self.batched
         collate: dict[str, Any] = {"collate": "list"} if single else {}
         core = self.options.core_kwargs(keep_batches=self.batched, **collate, **changes)
-        return _s3dlio.Loader(self._objects, **core)
+        # A child of this process may have another share of the memory, which the core reads when it is made.
+        made_for = (os.getpid(), core)
+        if self._made is None or self._made[0] != made_for:
+            made = _s3dlio.Loader(self._objects, **core)
+            if changes:
+                return made
+            self._made = (made_for, made)
+        return self._made[1]
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_running": None}
+        return self.__dict__ | {"_running": None, "_made": None}
 
     @property
     def objects(self) -> _s3dlio.Objects:
@@ -112,8 +122,8 @@ class Batches:
     @property
     def keeps_sizes(self) -> bool:
         """Whether no sample is ever left out of a batch."""
-        chosen = self.options.value("on_error")
-        return chosen == "raise" or (chosen == "replace" and self._transform is None)
+        chosen: str = self.options.value("on_error")
+        return chosen != "skip"
 
     def __len__(self) -> int:
         """Batches, or samples where they are given one by one, of this rank in an epoch."""
@@ -232,16 +242,23 @@ class Batches:
     def _transformed(self, indices: Any, data: list[Any]) -> tuple[list[Any], int]:
         done: list[Any] = []
         refused = 0
+        core = self.core()
         for index, sample in zip(indices, data, strict=True):
             try:
-                uri = self._objects.uri(int(index))
-                done.append(apply(self._transform or _same, self._array(sample), uri, int(index)))
+                done.append(self._apply(sample, int(index)))
             except TransformError as error:
-                if not self.core().skips_errors:
+                if not core.skips_errors:
                     raise
                 refused += 1
                 log_skipped([(int(index), error.uri or "", str(error))])
+                if core.replaces_errors:
+                    other, more = replaced(core, self._objects, self._apply, int(index), error)
+                    done.append(other)
+                    refused += more
         return done, refused
+
+    def _apply(self, sample: Any, index: int) -> Any:
+        return apply(self._transform or _same, self._array(sample), self._objects.uri(index), index)
 
 
 class BatchIterator(Iterator[Any]):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from s3dlio import _s3dlio, aio, bulk
+from s3dlio.arguments import as_uri, at_least
 from s3dlio.errors import ConfigError, InvalidUriError
 from s3dlio.options import TORCH, LoaderOptions
 from s3dlio.process import load_numpy
@@ -67,6 +68,7 @@ def discover(
     options: LoaderOptions | None = None,
     *,
     format: str = "objects",  # noqa: A002 - what the user calls it
+    index: str | os.PathLike[str] | None = None,
 ) -> _s3dlio.Objects:
     """Find the records of a data set.
 
@@ -78,6 +80,7 @@ def discover(
         format: What a record is: ``"objects"`` (each object), ``"array_record"`` or ``"tfrecord"`` (the records of such
             files), ``"npz"`` (the arrays of archives, one each), or ``"auto"``: by the files' names, if all of them end
             in ``.array_record`` or all in ``.tfrecord``, and else whole objects.
+        index: Where the listing is kept; see :class:`PyDataset`.
 
     Raises:
         InvalidUriError: A text is no URI with a known scheme.
@@ -87,7 +90,7 @@ def discover(
         PermissionDeniedError, StoreTimeoutError, StoreError: The store refused, was silent, or failed.
     """
     chosen = options or LoaderOptions()
-    objects = open_source(data, pattern, format, chosen.access())
+    objects = open_source(data, pattern, format, chosen.access(), index)
     measure(objects, chosen)
     return objects
 
@@ -129,6 +132,7 @@ def create_dataset(
     opts: Mapping[str, Any] | None = None,
     pattern: str | None = None,
     format: str = "objects",  # noqa: A002 - what the user calls it
+    index: str | os.PathLike[str] | None = None,
 ) -> PyDataset:
     """Make a data set of the objects below ``uri``, or of the records of the files there; see :class:`PyDataset`.
 
@@ -137,7 +141,7 @@ def create_dataset(
         NotFoundError: The path does not exist, or there is nothing below it.
         ConfigError: An option is unknown or out of range.
     """
-    return PyDataset(uri, options, opts=opts, pattern=pattern, format=format)
+    return PyDataset(uri, options, opts=opts, pattern=pattern, format=format, index=index)
 
 
 class PyDataset(Sequence[Any]):
@@ -151,6 +155,11 @@ class PyDataset(Sequence[Any]):
     an array (``"npy"``). Reading an item fetches its object; iterating reads ahead, in listing order or shuffled by the
     options, each iteration as the next epoch. Pickling sends the list of objects along, so that every process sees the
     same data set.
+
+    With ``index``, the URI of an object outside of the data set, the listing of whole objects is kept there, and the
+    next run takes it from there if it was made for the same URI and pattern and eight objects, spread from the first to
+    the last, are there with their sizes. Single objects that came, went or changed are not noticed: remove the index
+    after changing a data set. Something else at that place is an ``AlreadyExistsError``.
     """
 
     def __init__(
@@ -161,6 +170,7 @@ class PyDataset(Sequence[Any]):
         opts: Mapping[str, Any] | None = None,
         pattern: str | None = None,
         format: str = "objects",  # noqa: A002 - what the user calls it
+        index: str | os.PathLike[str] | None = None,
         objects: _s3dlio.Objects | None = None,
     ) -> None:
         given = merge_options(options, opts, {})
@@ -169,7 +179,7 @@ class PyDataset(Sequence[Any]):
             if uri is None:
                 message = "a dataset needs a `uri`"
                 raise TypeError(message)
-            objects = _discover_documented(uri, pattern, given, format)
+            objects = _discover_documented(uri, pattern, given, format, index)
         self.options = given.for_records(objects.decoder)
         self.objects = objects
         self._epoch = 0
@@ -179,7 +189,59 @@ class PyDataset(Sequence[Any]):
         cls, uris: Iterable[str], options: Mapping[str, Any] | None = None, *, opts: Mapping[str, Any] | None = None
     ) -> PyDataset:
         """Make a data set of these objects in this order."""
-        return cls([*uris], options, opts=opts)
+        return cls(iter(uris), options, opts=opts)
+
+    @classmethod
+    def from_manifest(
+        cls,
+        uri: str | os.PathLike[str],
+        options: Mapping[str, Any] | None = None,
+        *,
+        opts: Mapping[str, Any] | None = None,
+    ) -> PyDataset:
+        """Make a data set of the objects that a text names, in its order, without a listing.
+
+        Each line is a URI, or a name below the folder of the manifest, and may have the size in bytes behind a tab; or
+        it is an object of JSON with ``"uri"`` and perhaps ``"size"``, whose other keys are left alone. Empty lines and
+        those that begin with ``#`` say nothing.
+
+        Raises:
+            CorruptDataError: A line is none of these; the message names it.
+            NotFoundError: There is no such manifest, or it names no object.
+        """
+        given = merge_options(options, opts, {})
+        return cls(objects=_s3dlio.Objects.manifest(as_uri(uri), *given.access()).wait(), options=given)
+
+    @classmethod
+    def from_template(
+        cls,
+        template: str,
+        count: int,
+        options: Mapping[str, Any] | None = None,
+        *,
+        start: int = 0,
+        size: int | None = None,
+        opts: Mapping[str, Any] | None = None,
+    ) -> PyDataset:
+        """Make a data set of ``count`` objects whose names are counted up, without a listing or a list.
+
+        Args:
+            template: A URI with one ``{}`` in its key, or ``{:06}`` for a number filled up with zeros to six digits; a
+                brace is written twice.
+            count: The number of objects.
+            options: As of the constructor.
+            opts: The same.
+            start: The first number.
+            size: Bytes of each object, where all have the same; it only says how much memory reading ahead takes.
+
+        Raises:
+            ConfigError: The template has no such place or several, or a number is out of range.
+        """
+        given = merge_options(options, opts, {})
+        numbers = at_least("start", start, 0), at_least("count", count, 1)
+        bytes_of_each = None if size is None else at_least("size", size, 0)
+        objects = _s3dlio.Objects.template(as_uri(template), *numbers, bytes_of_each, *given.access())
+        return cls(objects=objects, options=given)
 
     @classmethod
     def from_bytes_list(
@@ -337,9 +399,10 @@ def _discover_documented(
     pattern: str | None,
     options: LoaderOptions,
     format: str,  # noqa: A002 - what the user calls it
+    index: str | os.PathLike[str] | None,
 ) -> _s3dlio.Objects:
     try:
-        return discover(data, pattern, options, format=format)
+        return discover(data, pattern, options, format=format, index=index)
     except InvalidUriError as error:
         # Programs written for earlier generations match these words.
         message = f"Unsupported URI scheme: Unable to infer dataset type from URI: {error}"

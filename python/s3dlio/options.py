@@ -36,9 +36,13 @@ def _word(*words: object) -> _Check:
 
 
 def _decoder(value: Any) -> str | None:
-    if value in {"bytes", "npz", "npy", "image"} or (isinstance(value, str) and value.startswith("image:")):
+    described = isinstance(value, str) and value.startswith(("image:", "example["))
+    if value in {"bytes", "npz", "npy", "text", "image"} or described:
         return None
-    return "'bytes', 'npz', 'npy' or 'image', as in 'image:224x224,crop,rgb,hwc' (see image_decoder)"
+    return (
+        "'bytes', 'npz', 'npy', 'text', 'image' as in 'image:224x224,crop,rgb,hwc' (see image_decoder), or the "
+        "features of an example as in 'example[label:int64]' (see example_decoder)"
+    )
 
 
 def _optional(inner: _Check) -> _Check:
@@ -184,21 +188,21 @@ class LoaderOptions(Mapping[str, Any]):
     Reading an attribute gives the value; those that share their name with a builder method are also there as
     ``shuffle_value`` and so on. The object is also a mapping of the options that were set. It pickles.
 
-    Options (default): ``batch_size`` (32) samples in a batch; ``drop_last`` (False); ``last`` (None) what becomes of an
-    uneven tail: ``"drop"``, ``"pad"``, ``"wrap"``, ``"uneven"``; ``shuffle`` (False) also ``"global"``, ``"block"``,
-    and True for the one that fits the data set; ``seed`` (0); ``shuffle_window`` (0: about 32 MiB) blocks that a block
-    shuffle mixes; ``decoder`` (``"bytes"``) also ``"npz"``, ``"npy"``, ``"image"`` (see
-    :func:`~s3dlio.image_decoder`); ``collate`` (``"stack"``) or ``"list"``; ``on_error`` (``"raise"``), ``"skip"`` or
-    ``"replace"``; ``max_errors`` (None: no bound) bad samples of an iteration beyond which the next one is raised all
-    the same; ``memory_budget`` (None: ``S3DLIO_MEMORY_BUDGET`` or 256 MiB) bytes read ahead; ``num_workers`` (0:
-    automatic) network reads in flight; ``prefetch`` (0: as the budget allows) batches read ahead; ``timeout_seconds``
-    (None) longest wait for a batch; ``reader_mode`` (``"sequential"``) or
-    ``"range"``: whether objects above twice ``part_size`` (8 MiB) come in up to ``max_inflight_parts`` (4) parallel
-    ranges; ``skip_head`` (True) or False: objects whose sizes no listing has told are asked for them before they are
-    read; ``shard_rank`` (0) of ``shard_world_size`` (1); ``worker_id`` (0) of ``num_workers_pytorch`` (1);
-    ``auto_tune`` (False) chooses ``num_workers`` and ``prefetch`` whatever they say; ``enable_transforms`` (True)
-    whether a ``transform`` runs; ``collate_buffer_size`` (1024) samples taken from the core at once where they are
-    handed out one by one.
+    Options (default): ``batch_size`` (32) samples in a batch; ``drop_last`` (False); ``last`` (None) what becomes of
+    an uneven tail: ``"drop"``, ``"pad"``, ``"wrap"``, ``"uneven"``; ``shuffle`` (False) also ``"global"``,
+    ``"block"``, and True for the one that fits the data set; ``seed`` (0); ``shuffle_window`` (0: about 32 MiB) blocks
+    that a block shuffle mixes; ``decoder`` (``"bytes"``) also ``"npz"``, ``"npy"``, ``"text"`` (UTF-8), ``"image"``
+    (see :func:`~s3dlio.image_decoder`), and features of ``tf.train.Example`` (see :func:`~s3dlio.example_decoder`);
+    ``collate`` (``"stack"``) or ``"list"``; ``on_error`` (``"raise"``), ``"skip"`` or ``"replace"``; ``max_errors``
+    (None: no bound) bad samples of an iteration beyond which the next one is raised all the same; ``memory_budget``
+    (None: ``S3DLIO_MEMORY_BUDGET`` or 256 MiB) bytes read ahead; ``num_workers`` (0: automatic) network reads in
+    flight; ``prefetch`` (0: as the budget allows) batches read ahead; ``timeout_seconds`` (None) longest wait for a
+    batch; ``reader_mode`` (``"sequential"``) or ``"range"``: whether objects above twice ``part_size`` (8 MiB) come in
+    up to ``max_inflight_parts`` (4) parallel ranges; ``skip_head`` (True) or False: objects whose sizes no listing has
+    told are asked for them before they are read; ``shard_rank`` (0) of ``shard_world_size`` (1); ``worker_id`` (0) of
+    ``num_workers_pytorch`` (1); ``auto_tune`` (False) chooses ``num_workers`` and ``prefetch`` whatever they say;
+    ``enable_transforms`` (True) whether a ``transform`` runs; ``collate_buffer_size`` (1024) samples taken from the
+    core at once where they are handed out one by one.
 
     For tensors: ``memory_format`` (``"auto"``) or ``"channels_last"``, ``"channels_first"`` of stacked images;
     ``non_blocking`` (False) copies to a device. For ``torch.utils.data.DataLoader``: ``pin_memory``,

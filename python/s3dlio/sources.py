@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -29,7 +30,13 @@ _ENDINGS = {
 }
 
 
-def open_source(data: Data, pattern: str | None, format: str, access: tuple[int, int]) -> _s3dlio.Objects:  # noqa: A002
+def open_source(
+    data: Data,
+    pattern: str | None,
+    format: str,  # noqa: A002
+    access: tuple[int, int],
+    index: str | os.PathLike[str] | None = None,
+) -> _s3dlio.Objects:
     """Open what ``data`` names.
 
     Args:
@@ -37,17 +44,22 @@ def open_source(data: Data, pattern: str | None, format: str, access: tuple[int,
         pattern: A glob on the key below a prefix or on its last segment.
         format: One of :data:`FORMATS`.
         access: How whole objects are read: bytes of a range request, and ranges of one object in flight.
+        index: Where a listing of whole objects is kept.
 
     Raises:
-        ConfigError: ``format`` is none of these or does not go with ``data``, or ``"auto"`` finds files of several.
+        ConfigError: ``format`` is none of these or does not go with ``data``, ``"auto"`` finds files of several, or an
+            index is asked for where nothing is listed.
     """
+    if index is not None and (format != "objects" or not isinstance(data, str)):
+        message = f"option `index`: found with format {format!r}, expected one URI to list and format 'objects'"
+        raise ConfigError(message)
     if format not in FORMATS:
         message = f"option `format`: found {format!r}, expected one of {FORMATS}"
         raise ConfigError(message)
     if isinstance(data, ArrayRecordDataSource | TFRecordDataSource):
         return _of_source(data, pattern, format)
     if format == "objects":
-        return _objects(data, pattern, access)
+        return _objects(data, pattern, access, index)
     if format == "auto":
         found = _objects(data, pattern, access)
         names = [found.uri(index) for index in range(len(found))]
@@ -56,13 +68,29 @@ def open_source(data: Data, pattern: str | None, format: str, access: tuple[int,
     return _records(_files(data, pattern, access, format), format)
 
 
-def _objects(data: str | Iterable[str], pattern: str | None, access: tuple[int, int]) -> _s3dlio.Objects:
+def _objects(
+    data: str | Iterable[str],
+    pattern: str | None,
+    access: tuple[int, int],
+    index: str | os.PathLike[str] | None = None,
+) -> _s3dlio.Objects:
     if isinstance(data, str):
-        return _s3dlio.Objects.below(data, pattern, *access).wait()
+        return _s3dlio.Objects.below(data, pattern, *access, None if index is None else as_uri(index)).wait()
     if pattern is not None:
         message = "`pattern` selects below a prefix: with a list of URIs, select before you pass it"
         raise TypeError(message)
-    return _s3dlio.Objects.of([*data], *access).wait()
+    return _named(data, access)
+
+
+# Texts handed over at once: few beside what the core keeps of ten million.
+_TEXTS = 10_000
+
+
+def _named(uris: Iterable[str], access: tuple[int, int]) -> _s3dlio.Objects:
+    names, rest = _s3dlio.UriList(), iter(uris)
+    while some := [*itertools.islice(rest, _TEXTS)]:
+        names.extend(some)
+    return names.finish(*access).wait()
 
 
 def _of_source(data: ArrayRecordDataSource | TFRecordDataSource, pattern: str | None, format: str) -> _s3dlio.Objects:  # noqa: A002

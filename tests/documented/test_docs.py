@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = (
     "array_record.md",
     "compat.md",
+    "datasets.md",
     "disky.md",
     "howto/credentials.md",
     "howto/ranks.md",

@@ -127,7 +127,7 @@ def test_the_core_refuses_bad_arguments_too():
         lambda: _s3dlio.get("memory://b/k", -1),
         lambda: _s3dlio.get("memory://b/k", 0, 2**64),
         lambda: _s3dlio.describe_state("{"),
-        lambda: _s3dlio.Objects.of([], 1, 1).wait(),
+        lambda: _s3dlio.UriList().finish(1, 1).wait(),
         lambda: _s3dlio.read_npy("nothing://b/k"),
         lambda: _s3dlio.read_npz("memory://b/k", None).wait(),
         lambda: _s3dlio.write_npz("memory://b/k", [("x", ("<f3", False, (), b""))], None),

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import s3dlio
+from s3dlio.batches import Batches
 from s3dlio.tfrecord import (
     FixedLenFeature,
     TFRecordReader,
@@ -67,6 +68,45 @@ class TestTensorFlow:
                 theirs.write(record)
                 ours.write(record)
         assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes()
+
+    def test_a_loader_takes_examples_apart_as_it_does(self, tf, tmp_path):
+        features = {
+            "label": FixedLenFeature((), "int64"),
+            "box": FixedLenFeature((2, 2), "float32", default=0.25),
+            "a/b, c": FixedLenFeature((), "bytes"),
+            "tokens": VarLenFeature("int64"),
+            "tags": VarLenFeature("bytes"),
+            "scores": VarLenFeature("float32"),
+        }
+        random = np.random.default_rng(1)
+        path = tmp_path / "a.tfrecord"
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            for number in range(50):
+                example = {"label": number, "a/b, c": os.urandom(number), "tokens": random.integers(-9, 9, number % 7)}
+                example |= {"box": random.random(4)} if number % 2 else {"unwanted": [1]}
+                example |= {"tags": [b"x\0" * tag for tag in range(1, number % 5)]} if number % 5 > 1 else {}
+                example |= {"scores": random.random(number % 3)} if number % 3 else {}
+                writer.write(serialize_example(example))
+
+        def as_theirs(feature):
+            dtype = tf.string if feature.dtype == "bytes" else tf.dtypes.as_dtype(feature.dtype)
+            if isinstance(feature, VarLenFeature):
+                return tf.io.RaggedFeature(dtype)
+            return tf.io.FixedLenFeature(
+                feature.shape, dtype, None if feature.default is None else np.full(feature.shape, feature.default)
+            )
+
+        records = [*TFRecordReader(path)]
+        theirs = tf.io.parse_example(
+            [bytes(record) for record in records], {name: as_theirs(feature) for name, feature in features.items()}
+        )
+        decoder = s3dlio.example_decoder(features)
+        ours = next(iter(Batches(str(path), format="tfrecord", decoder=decoder, batch_size=50, rank=0, world_size=1)))
+        for name, value in theirs.items():
+            dense = value.to_tensor() if isinstance(value, tf.RaggedTensor) else value
+            assert ours[name].tolist() == dense.numpy().tolist(), name
+            if isinstance(value, tf.RaggedTensor):
+                assert ours[f"{name}.lengths"].tolist() == value.row_lengths().numpy().tolist()
 
     def test_parses_our_examples(self, tf):
         features = {"label": [-3, 2**40], "box": np.float32([0.1, 1e30]), "image": [b"\0\xff", b""]}

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from s3dlio import _s3dlio
 from s3dlio.errors import ConfigError
@@ -21,6 +21,7 @@ __all__ = [
     "FixedLenFeature",
     "Ragged",
     "VarLenFeature",
+    "example_decoder",
     "parse_example",
     "parse_examples",
     "serialize_example",
@@ -184,6 +185,53 @@ def serialize_example(features: Mapping[str, Any]) -> bytes:
     """
     load_numpy()
     return _s3dlio.serialize_example([(name, *_values(name, values)) for name, values in features.items()])
+
+
+def example_decoder(features: Mapping[str, Feature], *, ragged: Literal["pad", "list"] = "pad") -> str:
+    """Return the option ``decoder`` of a loader that takes features of ``tf.train.Example`` apart on its threads.
+
+    A sample is a dict of the features by name. Those of fixed shape make a batch ``[B, *shape]``. Those with any number
+    of values are filled up with zeros or empty strings to ``[B, longest]``, with their numbers under ``name.lengths``;
+    or with ``ragged="list"`` they are a list of one array for each sample. Values of bytes are ``bytes``, in arrays of
+    objects::
+
+        features = {"label": FixedLenFeature((), "int64"), "tokens": VarLenFeature("int64")}
+        loader = s3dlio.torch.Loader(uri, format="tfrecord", decoder=s3dlio.example_decoder(features))
+
+    A record that is no example, that lacks a feature without a default or has one of another kind or length is a
+    ``CorruptDataError`` that names the file, the record and the feature, and counts for ``on_error``.
+
+    Raises:
+        ConfigError: There is no feature, one has no such dtype, a default of bytes, or one of different values, or its
+            field in a batch has the name of another one.
+    """
+    words = [_word(name, feature, ragged) for name, feature in features.items()]
+    lengths = {f"{name}.lengths" for name, feature in features.items() if isinstance(feature, VarLenFeature)}
+    if not words or (ragged == "pad" and lengths & features.keys()):
+        message = f"option `features`: found {[*features]}, expected at least one, and each field once"
+        raise ConfigError(message)
+    return f"example[{','.join(words)}]"
+
+
+# What has a meaning in the text of a decoder.
+_ESCAPED = str.maketrans({character: f"%{ord(character):02X}" for character in "%[](),:="})
+
+
+def _word(name: str, feature: Feature, ragged: str) -> str:
+    kind = _kind(feature.dtype)
+    word = f"{name.translate(_ESCAPED)}:{kind}"
+    if isinstance(feature, VarLenFeature):
+        return word + ("(*)" if ragged == "pad" else "(?)")
+    if len(feature.shape):
+        word += f"({','.join(str(operator.index(axis)) for axis in feature.shape)})"
+    if feature.default is None:
+        return word
+    _, _, _, default = _wanted(name, feature)
+    values = {*default} if kind == "bytes" else {*default.tolist()}
+    if kind == "bytes" or len(values) != 1:
+        message = f"feature {name!r}: found the default {feature.default!r}, expected one number for a decoder"
+        raise ConfigError(message)
+    return f"{word}={values.pop()!r}"
 
 
 def _values(name: str, values: Any) -> tuple[str, Any]:

@@ -59,8 +59,12 @@ class Converter:
         if isinstance(data, list):
             return [self.sample(sample) for sample in data]
         if isinstance(data, dict):
-            return {name: self._images(_tensor(array)) for name, array in data.items()}
+            return {name: self._column(column) for name, column in data.items()}
         return self._images(_tensor(data))
+
+    def _column(self, column: Any) -> Any:
+        # A feature with any number of values has each sample's for themselves.
+        return [_own(row) for row in column] if isinstance(column, list) else self._images(_tensor(column))
 
     def _images(self, stack: Any) -> Any:
         images = isinstance(stack, torch.Tensor) and stack.dim() == 4  # noqa: PLR2004 - batch, channels, height, width
@@ -96,9 +100,11 @@ def _quiet_readonly_warning() -> None:
         _quiet = True
 
 
-def _own(array: np.ndarray[Any, Any]) -> Any:
+def _own(value: Any) -> Any:
+    if isinstance(value, str | bytes):
+        return value
     # The view into the record is read-only and mostly unaligned; a tensor needs neither to be true.
-    return _tensor(np.array(array, order="C"))
+    return _tensor(np.array(value, order="C"))
 
 
 def _tensor(array: np.ndarray[Any, Any]) -> Any:

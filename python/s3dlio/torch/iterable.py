@@ -59,10 +59,11 @@ class S3IterableDataset(Records, IterableDataset[Any]):
         last: ``"drop"``, ``"pad"`` (repeat the last sample), ``"wrap"`` (go on from the epoch's first samples) or
             ``"uneven"`` (ranks may differ by one batch). Default: drop by ``drop_last``; otherwise ``"uneven"`` for
             one rank and ``"wrap"`` for several, so that all ranks give equally many batches.
-        decoder: ``"bytes"``, ``"npz"`` or ``"npy"``.
+        decoder: What a record is taken for; see :class:`~s3dlio.LoaderOptions`.
         collate: ``"stack"`` (unequal shapes are an error) or ``"list"``.
         on_error: ``"raise"``, or ``"skip"``: bad samples are left out, counted and logged, their batches shorter, or
-            ``"replace"``: another record, always the same one, takes the place of one that cannot be read or decoded.
+            ``"replace"``: another record, always the same one, takes the place of one that cannot be read or
+            decoded, or that the transform refuses.
         max_errors: Bad samples of an iteration beyond which the next is raised all the same; ``None``: no bound.
         enable_sharding: ``None``: split over ``DataLoader`` workers. ``True``: over ranks as well, from
             ``torch.distributed`` or ``RANK`` and ``WORLD_SIZE``. ``False``: every worker gives everything.

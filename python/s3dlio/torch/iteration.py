@@ -16,7 +16,7 @@ from s3dlio import _s3dlio
 from s3dlio.dataset import log_skipped
 from s3dlio.errors import TransformError
 from s3dlio.torch.convert import Converter
-from s3dlio.transform import apply
+from s3dlio.transform import apply, replaced
 from s3dlio.waits import bottleneck
 
 __all__ = ["Iteration"]
@@ -151,17 +151,24 @@ class Iteration:
             self._step, self._sample = step + self._stride, 0
 
     def _finish(self, index: int, sample: Any) -> tuple[Any] | None:
-        converted = self._convert.sample(sample)
-        if self._transform is None:
-            return (converted,)
         try:
-            return (apply(self._transform, converted, self._objects.uri(int(index)), int(index)),)
+            return (self._apply(sample, index),)
         except TransformError as error:
             if not self._skip_errors:
                 raise
             self._refused += 1
-            log_skipped([(int(index), error.uri or "", str(error))])
-            return None
+            log_skipped([(index, error.uri or "", str(error))])
+            if not self._core.replaces_errors:
+                return None
+            other, more = replaced(self._core, self._objects, self._apply, index, error)
+            self._refused += more
+            return (other,)
+
+    def _apply(self, sample: Any, index: int) -> Any:
+        converted = self._convert.sample(sample)
+        if self._transform is None:
+            return converted
+        return apply(self._transform, converted, self._objects.uri(index), index)
 
     def _warn_about_empty(self, step: int) -> None:
         message = (

@@ -56,6 +56,12 @@ pub enum FormatError {
         /// First byte that is not part of a UTF-8 sequence.
         offset: u64,
     },
+    /// A text is not UTF-8.
+    #[error("no UTF-8 text: the byte at {offset} is not part of a character")]
+    Text {
+        /// First byte that is not part of a character.
+        offset: u64,
+    },
     /// The header is not a Python literal.
     #[error("NPY header at byte {offset}: found {found}, expected {expected}")]
     NpyHeaderSyntax {

@@ -1,9 +1,11 @@
 //! Batches: samples put together, arrays stacked into one buffer each.
 
+use bytes::Bytes;
 use s3dlio_formats::npy::Array;
 use s3dlio_runtime::budget::Permit;
 
-use crate::decode::Sample;
+use crate::decode::example::{Rows, Wanted};
+use crate::decode::{Field, Sample};
 use crate::error::{LoaderError, Result};
 use crate::pipeline::Timeline;
 
@@ -27,6 +29,21 @@ pub enum BatchData {
     Stack(Stack),
     /// Stacks by field name (decoder `npz`).
     Fields(Vec<(String, Stack)>),
+    /// Features by name (decoder `example`).
+    Columns(Vec<(String, Column)>),
+    /// Texts (decoder `text`): valid UTF-8.
+    Texts(Vec<Bytes>),
+}
+
+/// A feature of a batch of examples.
+#[derive(Debug)]
+pub enum Column {
+    /// Numbers of one shape for all samples.
+    Stack(Stack),
+    /// Byte strings, and the shape that those of all samples form.
+    Bytes(Vec<Bytes>, Vec<u64>),
+    /// The values of each sample.
+    Rows(Vec<Field>),
 }
 
 /// A sample that could not be read or decoded and was left out.
@@ -69,6 +86,14 @@ pub(crate) fn stack(samples: &[Sample], name: impl Fn(usize) -> String) -> Resul
     let Some(first) = samples.first() else { return Ok(None) };
     match first {
         Sample::Bytes(_) => Ok(None),
+        Sample::Text(_) => {
+            let text = |sample: &Sample| match sample {
+                Sample::Text(text) => Some(text.clone()),
+                _ => None,
+            };
+            Ok(Some(BatchData::Texts(samples.iter().filter_map(text).collect())))
+        }
+        Sample::Example(wanted, _) => Ok(Some(BatchData::Columns(columns(wanted.features(), samples)))),
         Sample::Array(_) => {
             let arrays = samples.iter().map(|sample| match sample {
                 Sample::Array(array) => Some(array),
@@ -84,6 +109,62 @@ pub(crate) fn stack(samples: &[Sample], name: impl Fn(usize) -> String) -> Resul
             }
             no_more_fields(samples, fields.len(), &name)?;
             Ok(Some(BatchData::Fields(stacks)))
+        }
+    }
+}
+
+/// The features of examples side by side, with the numbers of values of those that are filled up.
+fn columns(wanted: &[Wanted], samples: &[Sample]) -> Vec<(String, Column)> {
+    let mut columns = Vec::with_capacity(wanted.len());
+    for (at, wanted) in wanted.iter().enumerate() {
+        let fields = samples.iter().filter_map(|sample| match sample {
+            Sample::Example(_, fields) => fields.get(at),
+            _ => None,
+        });
+        let count = |field: &Field| match field {
+            Field::Array(Array { shape, .. }) | Field::Bytes(_, shape) => shape.iter().product::<u64>(),
+        };
+        let column = match &wanted.rows {
+            Rows::Listed => Column::Rows(fields.cloned().collect()),
+            Rows::Fixed(shape) => filled(&fields.collect::<Vec<_>>(), shape),
+            Rows::Padded => {
+                let counts: Vec<u64> = fields.clone().map(count).collect();
+                let data = counts.iter().flat_map(|count| count.to_le_bytes()).collect();
+                let lengths = Stack { descr: "<i8".into(), shape: vec![counts.len() as u64], data };
+                columns.push((wanted.lengths(), Column::Stack(lengths)));
+                let most = counts.iter().max().copied().unwrap_or(0);
+                filled(&fields.collect::<Vec<_>>(), &[most])
+            }
+        };
+        columns.push((wanted.name.clone(), column));
+    }
+    columns
+}
+
+/// The values of one feature, each sample's filled up with zeros or empty strings to one shape.
+fn filled(fields: &[&Field], shape: &[u64]) -> Column {
+    let each = usize::try_from(shape.iter().product::<u64>()).unwrap_or(usize::MAX);
+    let shape: Vec<u64> = std::iter::once(fields.len() as u64).chain(shape.iter().copied()).collect();
+    match fields {
+        [Field::Array(first), ..] => {
+            let mut data = Vec::with_capacity(fields.len() * each * first.item_size);
+            for (row, field) in fields.iter().enumerate() {
+                if let Field::Array(array) = field {
+                    data.extend_from_slice(&array.data);
+                }
+                data.resize((row + 1) * each * first.item_size, 0);
+            }
+            Column::Stack(Stack { descr: first.descr.clone(), shape, data })
+        }
+        _ => {
+            let mut all = Vec::with_capacity(fields.len() * each);
+            for (row, field) in fields.iter().enumerate() {
+                if let Field::Bytes(values, _) = field {
+                    all.extend_from_slice(values);
+                }
+                all.resize((row + 1) * each, Bytes::new());
+            }
+            Column::Bytes(all, shape)
         }
     }
 }

@@ -1,7 +1,10 @@
 //! From the bytes of a record to a sample.
 
+pub(crate) mod example;
+
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use s3dlio_formats::error::FormatError;
@@ -9,10 +12,12 @@ use s3dlio_formats::image::{self, Channels, Fit, Layout};
 use s3dlio_formats::npy::{self, Array};
 use s3dlio_formats::npz::{Limits, Npz};
 
+pub use example::{Example, Field};
+
 use crate::error::LoaderError;
 
 /// What a record's bytes are taken for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Decoder {
     /// Handed on as they are.
     #[default]
@@ -23,6 +28,10 @@ pub enum Decoder {
     Npy,
     /// A JPEG or PNG image: an array of bytes.
     Image(image::Options),
+    /// A `tf.train.Example`: some of its features.
+    Example(Arc<Example>),
+    /// A text in UTF-8.
+    Text,
 }
 
 /// One decoded record.
@@ -34,6 +43,10 @@ pub enum Sample {
     Array(Array),
     /// Named arrays, in the order of the archive.
     Fields(Vec<(String, Array)>),
+    /// The features of an example, in the order of the decoder's.
+    Example(Arc<Example>, Vec<Field>),
+    /// A text: valid UTF-8.
+    Text(Bytes),
 }
 
 impl Decoder {
@@ -41,12 +54,17 @@ impl Decoder {
     ///
     /// # Errors
     /// [`FormatError`] saying what is wrong with the record.
-    pub fn decode(self, record: Bytes) -> Result<Sample, FormatError> {
+    pub fn decode(&self, record: Bytes) -> Result<Sample, FormatError> {
         match self {
             Self::Bytes => Ok(Sample::Bytes(record)),
             Self::Npy => npy::parse(&record).map(Sample::Array),
             Self::Npz => Npz::open(&record, Limits::default())?.read_all().map(Sample::Fields),
-            Self::Image(options) => Ok(Sample::Array(image::decode(&record, &options)?)),
+            Self::Image(options) => Ok(Sample::Array(image::decode(&record, options)?)),
+            Self::Example(features) => Ok(Sample::Example(Arc::clone(features), features.decode(record)?)),
+            Self::Text => match std::str::from_utf8(&record) {
+                Ok(_) => Ok(Sample::Text(record)),
+                Err(error) => Err(FormatError::Text { offset: error.valid_up_to() as u64 }),
+            },
         }
     }
 }
@@ -56,7 +74,8 @@ impl Sample {
     #[must_use]
     pub fn data_bytes(&self) -> u64 {
         match self {
-            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Bytes(bytes) | Self::Text(bytes) => bytes.len() as u64,
+            Self::Example(_, fields) => fields.iter().map(Field::data_bytes).sum(),
             Self::Array(array) => array.data.len() as u64,
             Self::Fields(fields) => fields.iter().map(|(_, array)| array.data.len() as u64).sum(),
         }
@@ -72,12 +91,21 @@ impl FromStr for Decoder {
             "npz" => Ok(Self::Npz),
             "npy" => Ok(Self::Npy),
             "image" => Ok(Self::Image(image::Options::default())),
-            _ => text.strip_prefix("image:").and_then(image_options).map(Self::Image).ok_or_else(|| {
-                let expected = "\"bytes\", \"npz\", \"npy\" or \"image\", as in \"image:224x224,crop,rgb,hwc\"";
+            "text" => Ok(Self::Text),
+            _ => described(text).ok_or_else(|| {
+                let expected = "\"bytes\", \"npz\", \"npy\", \"text\", \"image\" as in \"image:224x224,crop,rgb,hwc\", or \
+                                an example's features as in \"example[label:int64,box:float32(4)]\"";
                 LoaderError::config("decoder", format!("{text:?}"), expected)
             }),
         }
     }
+}
+
+fn described(text: &str) -> Option<Decoder> {
+    if let Some(features) = text.strip_prefix("example[") {
+        return Example::parse(features.strip_suffix(']')?).map(|example| Decoder::Example(Arc::new(example)));
+    }
+    text.strip_prefix("image:").and_then(image_options).map(Decoder::Image)
 }
 
 /// Reads what follows `image:`, words in any order: the rows and columns, how an image is made to fit them, its channels,
@@ -108,6 +136,8 @@ impl fmt::Display for Decoder {
             Self::Bytes => f.write_str("bytes"),
             Self::Npz => f.write_str("npz"),
             Self::Npy => f.write_str("npy"),
+            Self::Text => f.write_str("text"),
+            Self::Example(features) => write!(f, "example[{features}]"),
             Self::Image(options) => {
                 f.write_str("image:")?;
                 if let Some((height, width)) = options.size {
@@ -131,7 +161,17 @@ mod tests {
 
     #[test]
     fn a_decoder_is_named_as_it_is_read() {
-        for text in ["bytes", "npz", "npy", "image:rgb,hwc", "image:gray,chw", "image:7x9,pad,rgb,hwc"] {
+        for text in [
+            "bytes",
+            "npz",
+            "npy",
+            "text",
+            "image:rgb,hwc",
+            "image:gray,chw",
+            "image:7x9,pad,rgb,hwc",
+            "example[a:int64]",
+            "example[image/encoded:bytes,%28b%29:float32(2,3)=-0.5,c:int64(*),d:bytes(?),\u{fc}:bytes(3)]",
+        ] {
             assert_eq!(text.parse::<Decoder>().unwrap().to_string(), text);
         }
         for (text, full) in [("image", "image:rgb,hwc"), ("image:chw,8x8", "image:8x8,crop,rgb,chw")] {
@@ -151,6 +191,22 @@ mod tests {
             "image:8x8,round",
             "image:8x8x8",
             "image:-1x8",
+            "example",
+            "example[]",
+            "example[a]",
+            "example[a:int32]",
+            "example[:int64]",
+            "example[a:int64,]",
+            "example[a:int64,a:bytes]",
+            "example[a:int64(*),a.lengths:int64]",
+            "example[a:int64(-1)]",
+            "example[a:int64(2]",
+            "example[a:int64=x]",
+            "example[a:bytes=1]",
+            "example[a:int64(*)=1]",
+            "example[a:int64(99999999999,99999999999)]",
+            "example[%f:int64]",
+            "example[%FF:int64]",
         ] {
             assert!(text.parse::<Decoder>().is_err(), "{text}");
         }

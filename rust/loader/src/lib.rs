@@ -16,5 +16,5 @@ pub mod source;
 pub mod state;
 
 pub use error::{LoaderError, Result};
-pub use loader::Loader;
+pub use loader::{Loader, Samples};
 pub use options::LoaderOptions;

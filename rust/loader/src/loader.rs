@@ -3,13 +3,19 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use s3dlio_store::Work;
+
 use crate::batches::BatchPlan;
+use crate::decode::Sample;
 use crate::error::{LoaderError, Result};
 use crate::options::{LoaderOptions, Shuffle};
-use crate::pipeline::BatchIter;
+use crate::pipeline::{BatchIter, replace};
 use crate::sampler::{Block, Global, Mixture, Sampler, Sequential};
-use crate::source::RecordSource;
+use crate::source::{self, RecordSource};
 use crate::state::{Cursor, LoaderState};
+
+/// Samples that are being read and decoded: the outer error is the store's, the inner one that of a record.
+pub type Samples = Work<Result<Vec<Sample>>>;
 
 /// A source with options; cheap to iterate again and again.
 #[derive(Debug, Clone)]
@@ -89,6 +95,16 @@ impl Loader {
     /// Settings of the store that cannot work, or a system that grants no thread.
     pub fn iterate(&self, epoch: u64, step: u64) -> Result<BatchIter> {
         BatchIter::start(self, epoch, self.plan.first_batch_at_or_after(step))
+    }
+
+    /// The record that takes the place of one that whoever handles samples refuses, when `tries` others were refused too,
+    /// and the work that reads it; `None` when enough were tried.
+    ///
+    /// # Errors
+    /// As [`source::read`].
+    pub fn replacement(&self, index: u64, tries: u64) -> Result<Option<(u64, Samples)>> {
+        let Some(other) = replace::choice(self.source.len(), index, tries) else { return Ok(None) };
+        Ok(Some((other, source::read(&self.source, vec![other], 1, self.options.decoder.clone())?)))
     }
 
     /// The state after `step` batches of an epoch and `sample` samples of the next.

@@ -26,7 +26,7 @@ fn data(sample: &Sample) -> &[u8] {
     match sample {
         Sample::Bytes(bytes) => bytes,
         Sample::Array(array) => &array.data,
-        Sample::Fields(fields) => panic!("{fields:?}"),
+        other => panic!("{other:?}"),
     }
 }
 

@@ -1,12 +1,13 @@
 //! Arrays: from decoded fields to NumPy, without a copy.
 
+use bytes::Bytes;
 use numpy::PyArray1;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 use s3dlio_formats::npy::Array;
-use s3dlio_loader::batch::{BatchData, Stack};
-use s3dlio_loader::decode::Sample;
+use s3dlio_loader::batch::{BatchData, Column, Stack};
+use s3dlio_loader::decode::{Field, Sample};
 
 use crate::bytes_view::BytesView;
 
@@ -62,16 +63,64 @@ pub fn from_fields(py: Python<'_>, fields: Vec<(String, Array)>) -> PyResult<Bou
     Ok(dict)
 }
 
-/// A sample: a `BytesView`, an array, or a dict of arrays.
+/// An array of Python objects.
+fn from_objects<'py>(py: Python<'py>, objects: Bound<'py, PyList>, shape: &[u64]) -> PyResult<Bound<'py, PyAny>> {
+    // One by one: NumPy would take bytes of equal length for the rows of a table.
+    let flat = py.import("numpy")?.call_method1("fromiter", (&objects, dtype(py, "|O")?, objects.len()))?;
+    flat.call_method1("reshape", (PyTuple::new(py, shape)?,))
+}
+
+/// An array of `bytes`.
+fn from_strings<'py>(py: Python<'py>, values: &[Bytes], shape: &[u64]) -> PyResult<Bound<'py, PyAny>> {
+    let objects = PyList::new(py, values.iter().map(|value| PyBytes::new(py, value)))?;
+    from_objects(py, objects, shape)
+}
+
+/// A text; the core has looked that it is UTF-8.
+fn from_text<'py>(py: Python<'py>, text: &[u8]) -> PyResult<Bound<'py, PyString>> {
+    Ok(PyString::new(py, std::str::from_utf8(text)?))
+}
+
+/// The values of a feature: an array, or `bytes` where they are one.
+fn from_field(py: Python<'_>, field: Field) -> PyResult<Bound<'_, PyAny>> {
+    match field {
+        Field::Array(array) => from_array(py, array),
+        Field::Bytes(values, shape) => match values.as_slice() {
+            [value] if shape.is_empty() => Ok(PyBytes::new(py, value).into_any()),
+            values => from_strings(py, values, &shape),
+        },
+    }
+}
+
+fn from_column(py: Python<'_>, column: Column) -> PyResult<Bound<'_, PyAny>> {
+    match column {
+        Column::Stack(stack) => from_stack(py, stack),
+        Column::Bytes(values, shape) => from_strings(py, &values, &shape),
+        Column::Rows(rows) => {
+            let rows = rows.into_iter().map(|row| from_field(py, row)).collect::<PyResult<Vec<_>>>()?;
+            Ok(PyList::new(py, rows)?.into_any())
+        }
+    }
+}
+
+/// A sample: a `BytesView`, an array, a dict of arrays, or a text.
 pub fn from_sample(py: Python<'_>, sample: Sample) -> PyResult<Bound<'_, PyAny>> {
     match sample {
         Sample::Bytes(bytes) => Ok(Bound::new(py, BytesView(bytes))?.into_any()),
         Sample::Array(array) => from_array(py, array),
         Sample::Fields(fields) => Ok(from_fields(py, fields)?.into_any()),
+        Sample::Text(text) => Ok(from_text(py, &text)?.into_any()),
+        Sample::Example(wanted, fields) => {
+            let dict = PyDict::new(py);
+            for (name, field) in wanted.names().zip(fields) {
+                dict.set_item(name, from_field(py, field)?)?;
+            }
+            Ok(dict.into_any())
+        }
     }
 }
 
-/// A batch: a list of samples, an array, or a dict of arrays.
+/// A batch: a list of samples, an array (of texts as well), or a dict of arrays.
 pub fn from_batch(py: Python<'_>, data: BatchData) -> PyResult<Bound<'_, PyAny>> {
     match data {
         BatchData::Samples(samples) => {
@@ -85,6 +134,17 @@ pub fn from_batch(py: Python<'_>, data: BatchData) -> PyResult<Bound<'_, PyAny>>
                 dict.set_item(name, from_stack(py, stack)?)?;
             }
             Ok(dict.into_any())
+        }
+        BatchData::Columns(columns) => {
+            let dict = PyDict::new(py);
+            for (name, column) in columns {
+                dict.set_item(name, from_column(py, column)?)?;
+            }
+            Ok(dict.into_any())
+        }
+        BatchData::Texts(texts) => {
+            let objects = texts.iter().map(|text| from_text(py, text)).collect::<PyResult<Vec<_>>>()?;
+            from_objects(py, PyList::new(py, objects)?, &[texts.len() as u64])
         }
     }
 }

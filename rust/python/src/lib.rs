@@ -42,6 +42,7 @@ fn _s3dlio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<completions::Completions>()?;
     module.add_class::<listing::Listing>()?;
     module.add_class::<objects::Objects>()?;
+    module.add_class::<objects::UriList>()?;
     module.add_class::<transfer::Transfer>()?;
     let first = [verbs::register, bulk::register, loader::register, process::register, writer::register];
     let then = [shards::register, oplog::register, logging::register, check::register, cli::register];

@@ -18,8 +18,8 @@ use s3dlio_runtime::fork;
 use crate::arrays;
 use crate::errors::Failure;
 use crate::logging;
-use crate::objects::Objects;
-use crate::operation::SLICE;
+use crate::objects::{self, Objects};
+use crate::operation::{Operation, SLICE};
 
 /// Step, record indices, real samples, data, and (index, uri, reason) of what was left out.
 type PyBatch<'py> = (u64, Bound<'py, PyArray1<u64>>, u64, Bound<'py, PyAny>, Vec<(u64, String, String)>);
@@ -133,6 +133,19 @@ impl Loader {
     #[getter]
     fn skips_errors(&self) -> bool {
         self.0.options().on_error != OnError::Raise
+    }
+
+    /// Whether other samples take the place of bad ones.
+    #[getter]
+    fn replaces_errors(&self) -> bool {
+        self.0.options().on_error == OnError::Replace
+    }
+
+    /// The record that takes the place of one whose sample was refused, when `tries` others were too, and an operation that
+    /// gives its sample in a list; `None` when enough were tried.
+    fn replacement(&self, index: u64, tries: u64) -> PyResult<Option<(u64, Operation)>> {
+        let found = checked(self.0.replacement(index, tries))?;
+        Ok(found.map(|(other, reading)| (other, objects::samples(reading))))
     }
 
     /// Begins an epoch at a step of the rank.

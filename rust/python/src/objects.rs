@@ -1,6 +1,6 @@
 //! `Objects`: the records of a data set, kept compactly in Rust.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
@@ -8,8 +8,8 @@ use pyo3::types::{PyBytes, PyList, PyTuple};
 use s3dlio_formats::tfrecord::index::Index;
 use s3dlio_loader::decode::Decoder;
 use s3dlio_loader::source::{
-    self, ArrayRecordSource, ConcatSource, MemorySource, NpzSource, ObjectSource, ObjectTable, Part, RecordSource,
-    Selection, TfRecordSource, View,
+    self, ArrayRecordSource, ConcatSource, MemorySource, Named, Names, NpzSource, ObjectSource, ObjectTable, Part,
+    RecordSource, Selection, Template, TfRecordSource, View,
 };
 use s3dlio_records::tfrecord::IndexFrom;
 use s3dlio_store::Work;
@@ -33,7 +33,7 @@ pub struct Objects {
 /// What to make it from in another process.
 enum Made {
     /// Whole objects: the part size and the number of parts.
-    Table(Arc<ObjectSource>, u64, usize),
+    Names(Arc<ObjectSource>, u64, usize),
     /// What the source packs itself.
     Packed,
     /// Other data sets, behind each other or mixed by weight.
@@ -51,18 +51,21 @@ fn checked<T, E: Into<Failure>>(result: Result<T, E>) -> PyResult<T> {
 }
 
 impl Objects {
-    fn build(table: ObjectTable, part_size: u64, max_parts: usize) -> PyResult<Self> {
+    fn build(names: Names, part_size: u64, max_parts: usize) -> s3dlio_loader::Result<Self> {
         let get = GetOptions { part_size, max_parts, ..GetOptions::default() };
-        let source = Arc::new(checked(ObjectSource::new(table, get))?);
-        Ok(Self { source: source.clone(), made: Made::Table(source, part_size, max_parts) })
+        let source = Arc::new(ObjectSource::new(names, get)?);
+        Ok(Self { source: source.clone(), made: Made::Names(source, part_size, max_parts) })
     }
 
-    fn discover(selection: Selection, part_size: u64, max_parts: usize) -> PyResult<Operation> {
-        let work = checked(ObjectSource::discover(selection))?;
-        Ok(Operation::new(
-            work,
-            move |py, table| Ok(Py::new(py, Self::build(table, part_size, max_parts)?)?.into_any()),
-        ))
+    fn finding(
+        work: s3dlio_loader::Result<Work<ObjectTable>>,
+        part_size: u64,
+        max_parts: usize,
+    ) -> PyResult<Operation> {
+        // Off the calling thread, because the fingerprint goes over all names.
+        let build = move |table: ObjectTable| Self::build(table.into(), part_size, max_parts).map_err(Failure::from);
+        let work = checked(work)?.map(build);
+        Ok(Operation::fallible(work, |py, objects| Ok(Py::new(py, objects)?.into_any())))
     }
 
     fn opening<S: RecordSource + 'static>(
@@ -82,16 +85,38 @@ impl Objects {
 
 #[pymethods]
 impl Objects {
-    /// Finds the objects below a prefix; an operation that gives `Objects`.
+    /// Finds the objects below a prefix, by the index at `index` where one is named; an operation that gives `Objects`.
     #[staticmethod]
-    fn below(uri: String, pattern: Option<String>, part_size: u64, max_parts: usize) -> PyResult<Operation> {
-        Self::discover(Selection::Prefix { uri, pattern }, part_size, max_parts)
+    #[pyo3(signature = (uri, pattern, part_size, max_parts, index = None))]
+    fn below(
+        uri: String,
+        pattern: Option<String>,
+        part_size: u64,
+        max_parts: usize,
+        index: Option<String>,
+    ) -> PyResult<Operation> {
+        Self::finding(source::discover(Selection::Prefix { uri, pattern, index }), part_size, max_parts)
     }
 
-    /// Takes the objects from a list of URIs; an operation that gives `Objects`.
+    /// Takes the objects that a manifest names; an operation that gives `Objects`.
     #[staticmethod]
-    fn of(uris: Vec<String>, part_size: u64, max_parts: usize) -> PyResult<Operation> {
-        Self::discover(Selection::Uris(uris), part_size, max_parts)
+    fn manifest(uri: String, part_size: u64, max_parts: usize) -> PyResult<Operation> {
+        Self::finding(source::discover(Selection::Manifest(uri)), part_size, max_parts)
+    }
+
+    /// Counts the names of objects up.
+    #[staticmethod]
+    #[pyo3(signature = (template, start, count, size, part_size, max_parts))]
+    fn template(
+        template: &str,
+        start: u64,
+        count: u64,
+        size: Option<u64>,
+        part_size: u64,
+        max_parts: usize,
+    ) -> PyResult<Self> {
+        let template = checked(Template::parse(template, start, count, size))?;
+        checked(Self::build(template.into(), part_size, max_parts))
     }
 
     /// Takes these bytes, which must not change.
@@ -162,8 +187,8 @@ impl Objects {
     /// Rebuilds what `__reduce__` packed.
     #[staticmethod]
     fn unpack(packed: &Bound<'_, PyAny>, part_size: u64, max_parts: usize) -> PyResult<Self> {
-        let table = checked(ObjectTable::unpack(&buffer::lend(packed)?))?;
-        Self::build(table, part_size, max_parts)
+        let names = checked(Names::unpack(&buffer::lend(packed)?))?;
+        checked(Self::build(names, part_size, max_parts))
     }
 
     /// Rebuilds record files that `__reduce__` packed.
@@ -177,8 +202,8 @@ impl Objects {
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
         let (py, this, class) = (slf.py(), slf.get(), slf.get_type());
         match &this.made {
-            Made::Table(source, part_size, max_parts) => {
-                let packed = PyBytes::new(py, &py.detach(|| source.table().pack()));
+            Made::Names(source, part_size, max_parts) => {
+                let packed = PyBytes::new(py, &py.detach(|| source.names().pack()));
                 (class.getattr("unpack")?, (packed, part_size, max_parts)).into_pyobject(py)
             }
             Made::Packed => {
@@ -234,7 +259,7 @@ impl Objects {
     #[getter]
     fn nbytes(&self) -> usize {
         match &self.made {
-            Made::Table(source, ..) => source.table().memory(),
+            Made::Names(source, ..) => source.names().memory(),
             _ => 0,
         }
     }
@@ -242,11 +267,39 @@ impl Objects {
     /// Reads and decodes records at these indices; an operation that gives a list of samples in their order.
     fn read(&self, indices: Vec<u64>, max_in_flight: usize, decoder: &str) -> PyResult<Operation> {
         let decoder: Decoder = checked(decoder.parse())?;
-        let work = checked(source::read(&self.source, indices, max_in_flight, decoder))?;
-        let samples = work.map(|samples| samples.map_err(Failure::from));
-        Ok(Operation::fallible(samples, |py, samples| {
-            let samples = samples.into_iter().map(|sample| arrays::from_sample(py, sample));
-            Ok(PyList::new(py, samples.collect::<PyResult<Vec<_>>>()?)?.into_any().unbind())
-        }))
+        Ok(samples(checked(source::read(&self.source, indices, max_in_flight, decoder))?))
+    }
+}
+
+/// An operation that gives a list of samples.
+pub fn samples(reading: s3dlio_loader::Samples) -> Operation {
+    let samples = reading.map(|samples| samples.map_err(Failure::from));
+    Operation::fallible(samples, |py, samples| {
+        let samples = samples.into_iter().map(|sample| arrays::from_sample(py, sample));
+        Ok(PyList::new(py, samples.collect::<PyResult<Vec<_>>>()?)?.into_any().unbind())
+    })
+}
+
+/// Objects that are named one by one; takes any number of them without keeping their strings.
+#[pyclass(frozen, module = "s3dlio._s3dlio")]
+pub struct UriList(Mutex<Named>);
+
+#[pymethods]
+impl UriList {
+    #[new]
+    fn new() -> Self {
+        Self(Mutex::default())
+    }
+
+    /// Adds some.
+    fn extend(&self, uris: Vec<String>) -> PyResult<()> {
+        let mut named = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        uris.iter().try_for_each(|uri| checked(named.push(uri)))
+    }
+
+    /// Takes them; an operation that gives `Objects`. The list is empty afterwards.
+    fn finish(&self, part_size: u64, max_parts: usize) -> PyResult<Operation> {
+        let named = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        Objects::finding(named.finish(), part_size, max_parts)
     }
 }

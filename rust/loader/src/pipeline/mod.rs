@@ -7,7 +7,7 @@
 
 mod fetch;
 mod plan;
-mod replace;
+pub(crate) mod replace;
 mod slot;
 mod together;
 mod waits;

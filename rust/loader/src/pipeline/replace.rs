@@ -20,19 +20,27 @@ const TRIES: u64 = 32;
 /// Keeps the choice apart from the orders of epochs: the letters of "replace" as a number.
 const REPLACE: u64 = 0x0072_6570_6c61_6365;
 
+/// The record of `n` that takes the place of record `origin` when `tries` others were tried in vain; `None` when it is
+/// enough.
+pub(crate) fn choice(n: u64, origin: u64, tries: u64) -> Option<u64> {
+    if tries >= TRIES || n < 2 {
+        return None;
+    }
+    let choices = Permutation::new(n, hash(&[origin, REPLACE]), 0);
+    let itself = (0..=tries).any(|position| choices.index(position) == origin);
+    Some(choices.index(tries + u64::from(itself)))
+}
+
 /// Reads another record for a place; the samples of a batch that gives none fail with `error`.
 pub(super) fn begin(mut pending: Pending, error: LoaderError) {
     if let Err(error) = pending.shared().count_bad(&error) {
         return pending.fail(error);
     }
     let (origin, tries) = pending.origin();
-    let n = pending.shared().source.len();
-    if tries >= TRIES || n < 2 {
+    let Some(other) = choice(pending.shared().source.len(), origin, tries) else {
         return pending.fail(LoaderError::NoReplacement { tries, last: Box::new(error) });
-    }
-    let choices = Permutation::new(n, hash(&[origin, REPLACE]), 0);
-    let itself = (0..=tries).any(|position| choices.index(position) == origin);
-    pending.replace(&error, choices.index(tries + u64::from(itself)));
+    };
+    pending.replace(&error, other);
     let task = async move {
         let (shared, index) = (pending.shared().clone(), pending.index());
         let record = tokio::select! {

@@ -105,7 +105,7 @@ fn layout(sources: &[Arc<dyn RecordSource>]) -> Option<Layout> {
 
 fn decoder(sources: &[Arc<dyn RecordSource>]) -> Result<Option<Decoder>> {
     let first = sources[0].decoder();
-    let Some(other) = sources.iter().map(|source| source.decoder()).find(|&other| other != first) else {
+    let Some(other) = sources.iter().map(|source| source.decoder()).find(|other| *other != first) else {
         return Ok(first);
     };
     let name = |decoder: Option<Decoder>| decoder.map_or_else(|| "any".to_owned(), |decoder| decoder.to_string());
@@ -135,7 +135,7 @@ impl RecordSource for ConcatSource {
     }
 
     fn decoder(&self) -> Option<Decoder> {
-        self.0.decoder
+        self.0.decoder.clone()
     }
 
     fn mixture(&self) -> Option<&[(u64, u64)]> {

@@ -3,25 +3,31 @@
 mod array_record;
 mod concat;
 pub(crate) mod direct;
+mod discover;
 mod layout;
 mod memory;
+mod names;
 mod npz;
 mod objects;
 mod packing;
 mod table;
+mod template;
 mod tfrecord;
 mod view;
 
 pub use array_record::{ArrayRecordSource, Part};
 pub use concat::ConcatSource;
 pub use direct::read;
+pub use discover::{Named, Selection, discover};
 pub use layout::Layout;
 pub use memory::MemorySource;
+pub use names::Names;
 pub use npz::NpzSource;
-pub use objects::{ObjectSource, Selection};
+pub use objects::ObjectSource;
 pub(crate) use packing::Digest;
 pub use packing::unpack;
 pub use table::ObjectTable;
+pub use template::Template;
 pub use tfrecord::TfRecordSource;
 pub use view::View;
 

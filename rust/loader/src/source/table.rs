@@ -1,26 +1,110 @@
-//! A compact table of objects: keys in one arena, no string of their own each.
+//! A compact table of objects: all keys in one arena, no string of their own each.
+//!
+//! Keys of a data set mostly begin like their predecessors, so that each is kept as the number of bytes that it shares
+//! with the key before and the bytes behind these. Every sixteenth key is whole: from there a key is put together, which
+//! takes a tenth of a microsecond.
+
+mod packed;
 
 use highway::{HighwayHash, HighwayHasher, Key};
 
-use crate::error::{LoaderError, Result};
+/// Keys from one whole key to the next: more would save little, and each costs a step when the last of them is read.
+const BLOCK: usize = 16;
 
 /// Says that a size is not known.
 const UNKNOWN: u64 = u64::MAX;
 
-/// First bytes of a packed table; the digit is the version of the layout.
-const MAGIC: &[u8; 8] = b"S3DLTAB1";
-
 /// The objects of a data set, in order.
 ///
-/// A key costs its bytes and 16 more (end offset and size); the roots (`s3://bucket/`) are kept once each.
+/// Ten million keys like `train/n01440764/n01440764_10026.JPEG` with their sizes take about 120 MiB. The roots
+/// (`s3://bucket/`) are kept once each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ObjectTable {
     roots: Vec<String>,
+    /// Of each key: bytes shared with the one before, number of the others, and these.
     keys: Vec<u8>,
-    ends: Vec<u64>,
-    sizes: Vec<u64>,
+    /// Where every `BLOCK`-th key begins in `keys`.
+    blocks: Vec<u64>,
+    sizes: Sizes,
     /// Root of each object; empty while all belong to the first.
     root_of: Vec<u32>,
+    /// The newest key.
+    last: Vec<u8>,
+    /// Whether each key comes behind the one before.
+    ascending: bool,
+}
+
+/// Sizes in half the memory while all are below 4 GiB.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Sizes {
+    Small(Vec<u32>),
+    Large(Vec<u64>),
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self::Small(Vec::new())
+    }
+}
+
+impl Sizes {
+    fn len(&self) -> usize {
+        match self {
+            Self::Small(sizes) => sizes.len(),
+            Self::Large(sizes) => sizes.len(),
+        }
+    }
+
+    fn get(&self, index: usize) -> Option<u64> {
+        match self {
+            Self::Small(sizes) => sizes.get(index).map(|&size| if size == u32::MAX { UNKNOWN } else { size.into() }),
+            Self::Large(sizes) => sizes.get(index).copied(),
+        }
+    }
+
+    fn push(&mut self, size: u64) {
+        match (&mut *self, Self::small(size)) {
+            (Self::Small(sizes), Some(size)) => sizes.push(size),
+            (Self::Large(sizes), _) => sizes.push(size),
+            (Self::Small(_), None) => self.widen().push(size),
+        }
+    }
+
+    fn set(&mut self, index: usize, size: u64) {
+        match (&mut *self, Self::small(size)) {
+            (Self::Small(sizes), Some(size)) => sizes[index] = size,
+            (Self::Large(sizes), _) => sizes[index] = size,
+            (Self::Small(_), None) => self.widen()[index] = size,
+        }
+    }
+
+    fn small(size: u64) -> Option<u32> {
+        if size == UNKNOWN { Some(u32::MAX) } else { u32::try_from(size).ok().filter(|&size| size != u32::MAX) }
+    }
+
+    fn widen(&mut self) -> &mut Vec<u64> {
+        if let Self::Small(_) = self {
+            *self = Self::Large((0..self.len()).filter_map(|index| self.get(index)).collect());
+        }
+        match self {
+            Self::Large(sizes) => sizes,
+            Self::Small(_) => unreachable!("the sizes have just been widened"),
+        }
+    }
+
+    fn memory(&self) -> usize {
+        match self {
+            Self::Small(sizes) => 4 * sizes.capacity(),
+            Self::Large(sizes) => 8 * sizes.capacity(),
+        }
+    }
+
+    fn shrink(&mut self) {
+        match self {
+            Self::Small(sizes) => sizes.shrink_to_fit(),
+            Self::Large(sizes) => sizes.shrink_to_fit(),
+        }
+    }
 }
 
 impl ObjectTable {
@@ -32,26 +116,48 @@ impl ObjectTable {
             self.roots.len() - 1
         });
         if root > 0 && self.root_of.is_empty() {
-            self.root_of = vec![0; self.ends.len()];
+            self.root_of = vec![0; self.len()];
         }
         if self.roots.len() > 1 {
             self.root_of.push(u32::try_from(root).unwrap_or(u32::MAX));
         }
-        self.keys.extend_from_slice(key.as_bytes());
-        self.ends.push(self.keys.len() as u64);
+        self.push_key(key.as_bytes());
         self.sizes.push(size.unwrap_or(UNKNOWN));
+    }
+
+    fn push_key(&mut self, key: &[u8]) {
+        let mut shared = self.last.iter().zip(key).take_while(|(one, other)| one == other).count();
+        self.ascending = if self.is_empty() { true } else { self.ascending && self.last.as_slice() < key };
+        self.last.truncate(shared);
+        self.last.extend_from_slice(&key[shared..]);
+        if self.len().is_multiple_of(BLOCK) {
+            self.blocks.push(self.keys.len() as u64);
+            shared = 0;
+        }
+        packed::put_number(&mut self.keys, shared);
+        packed::put_number(&mut self.keys, key.len() - shared);
+        self.keys.extend_from_slice(&key[shared..]);
+    }
+
+    /// Appends all objects of another table.
+    pub fn append(&mut self, other: &Self) {
+        let mut walk = other.walk();
+        while let Some((root, key, size)) = walk.next() {
+            // What is no text was never put in.
+            self.push(root, std::str::from_utf8(key).unwrap_or_default(), size);
+        }
     }
 
     /// Number of objects.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.sizes.len()
     }
 
     /// Whether there is no object.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.len() == 0
     }
 
     /// The distinct roots (`s3://bucket/`, `file://`).
@@ -62,30 +168,138 @@ impl ObjectTable {
 
     /// Root and key of an object; `None` behind the end.
     #[must_use]
-    pub fn entry(&self, index: usize) -> Option<(&str, &str)> {
+    pub fn entry(&self, index: usize) -> Option<(&str, String)> {
         let (root, key) = self.place(index)?;
         Some((self.roots.get(root)?, key))
     }
 
     /// Number of the root (in [`ObjectTable::roots`]) and key of an object; `None` behind the end.
     #[must_use]
-    pub fn place(&self, index: usize) -> Option<(usize, &str)> {
-        let end = usize::try_from(*self.ends.get(index)?).ok()?;
-        let start = index.checked_sub(1).map_or(0, |before| self.ends[before] as usize);
-        let key = std::str::from_utf8(self.keys.get(start..end)?).ok()?;
-        Some((self.root_of.get(index).map_or(0, |&root| root as usize), key))
+    pub fn place(&self, index: usize) -> Option<(usize, String)> {
+        if index >= self.len() {
+            return None;
+        }
+        let mut rest = self.keys.get(usize::try_from(*self.blocks.get(index / BLOCK)?).ok()?..)?;
+        let mut key = Vec::with_capacity(64);
+        for _ in 0..=index % BLOCK {
+            rest = packed::take_key(rest, &mut key)?;
+        }
+        Some((self.root_of.get(index).map_or(0, |&root| root as usize), String::from_utf8(key).ok()?))
     }
 
     /// Bytes of an object, where the listing told them.
     #[must_use]
     pub fn size(&self, index: usize) -> Option<u64> {
-        self.sizes.get(index).copied().filter(|&size| size != UNKNOWN)
+        self.sizes.get(index).filter(|&size| size != UNKNOWN)
+    }
+
+    /// Asks for the sizes that are not known.
+    pub(super) fn fill_sizes(&mut self, ask: impl Fn(&str, &str) -> Option<u64>) {
+        let mut found = Vec::new();
+        let mut walk = self.walk();
+        let mut index = 0;
+        while let Some((root, key, size)) = walk.next() {
+            if size.is_none()
+                && let Some(size) = std::str::from_utf8(key).ok().and_then(|key| ask(root, key))
+            {
+                found.push((index, size));
+            }
+            index += 1;
+        }
+        found.into_iter().for_each(|(index, size)| self.sizes.set(index, size));
     }
 
     /// Bytes that the table holds in memory.
     #[must_use]
     pub fn memory(&self) -> usize {
-        self.keys.capacity() + 8 * (self.ends.capacity() + self.sizes.capacity()) + 4 * self.root_of.capacity()
+        self.keys.capacity() + 8 * self.blocks.capacity() + self.sizes.memory() + 4 * self.root_of.capacity()
+    }
+
+    /// Gives back the memory that was taken for more objects than have come.
+    pub fn shrink(&mut self) {
+        self.keys.shrink_to_fit();
+        self.blocks.shrink_to_fit();
+        self.sizes.shrink();
+        self.root_of.shrink_to_fit();
+    }
+
+    /// The same objects in ascending order of their keys' bytes.
+    #[must_use]
+    pub(super) fn sorted(self) -> Self {
+        if self.ascending || self.is_empty() {
+            return self;
+        }
+        let (mut arena, mut ends) = (Vec::new(), Vec::with_capacity(self.len()));
+        let mut walk = self.walk();
+        while let Some((_, key, _)) = walk.next() {
+            arena.extend_from_slice(key);
+            ends.push(arena.len());
+        }
+        let key = |index: usize| &arena[index.checked_sub(1).map_or(0, |before| ends[before])..ends[index]];
+        let mut order: Vec<usize> = (0..self.len()).collect();
+        order.sort_unstable_by(|&one, &other| key(one).cmp(key(other)));
+        let mut sorted = Self::default();
+        for index in order {
+            let root = self.root_of.get(index).map_or(0, |&root| root as usize);
+            sorted.push(&self.roots[root], std::str::from_utf8(key(index)).unwrap_or_default(), self.size(index));
+        }
+        sorted
+    }
+
+    /// The first `count` objects.
+    #[must_use]
+    pub(super) fn head(&self, count: usize) -> Self {
+        let mut head = Self::default();
+        let mut walk = self.walk();
+        while head.len() < count
+            && let Some((root, key, size)) = walk.next()
+        {
+            head.push(root, std::str::from_utf8(key).unwrap_or_default(), size);
+        }
+        head
+    }
+
+    /// A sorted table without the empty objects by which other tools mark a directory. The key of one ends in a slash,
+    /// which the client cuts off, so that it looks like an object with others below it; reading it would give "not
+    /// found".
+    #[must_use]
+    pub(super) fn without_markers(self) -> Self {
+        let markers: Vec<usize> = (0..self.len()).filter(|&index| self.is_marker(index)).collect();
+        if markers.is_empty() {
+            return self;
+        }
+        let mut kept = Self::default();
+        let mut walk = self.walk();
+        let mut index = 0;
+        while let Some((root, key, size)) = walk.next() {
+            if markers.binary_search(&index).is_err() {
+                kept.push(root, std::str::from_utf8(key).unwrap_or_default(), size);
+            }
+            index += 1;
+        }
+        kept
+    }
+
+    fn is_marker(&self, index: usize) -> bool {
+        if self.size(index) != Some(0) {
+            return false;
+        }
+        let Some((_, key)) = self.place(index) else { return false };
+        let below = format!("{key}/");
+        // Between an object and what is below its name only names can come that begin with it too.
+        let (mut low, mut high) = (index + 1, self.len());
+        match self.place(low) {
+            Some((_, next)) if next.starts_with(&key) => {}
+            _ => return false,
+        }
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.place(middle) {
+                Some((_, other)) if other < below => low = middle + 1,
+                _ => high = middle,
+            }
+        }
+        self.place(low).is_some_and(|(_, next)| next.starts_with(&below))
     }
 
     /// A 64-bit digest of names, order and known sizes, in hexadecimal.
@@ -96,11 +310,12 @@ impl ObjectTable {
     pub fn fingerprint(&self) -> String {
         let mut hasher = HighwayHasher::new(Key([0x7333_646c, 0x696f_2d66, 0x696e_6765, 0x7270_7431]));
         let shared = self.shared_directory();
-        for (index, size) in self.sizes.iter().enumerate() {
-            let key = self.entry(index).map_or("", |(_, key)| &key[shared..]);
+        let mut walk = self.walk();
+        while let Some((_, key, size)) = walk.next() {
+            let key = &key[shared..];
             hasher.append(&(key.len() as u64).to_le_bytes());
-            hasher.append(key.as_bytes());
-            hasher.append(&size.to_le_bytes());
+            hasher.append(key);
+            hasher.append(&size.unwrap_or(UNKNOWN).to_le_bytes());
         }
         format!("{:016x}", hasher.finalize64())
     }
@@ -108,72 +323,37 @@ impl ObjectTable {
     /// Bytes of the longest path that ends in `/` and that all keys begin with.
     fn shared_directory(&self) -> usize {
         let Some((_, first)) = self.entry(0) else { return 0 };
-        let common = |shared: usize, index: usize| {
-            let key = self.entry(index).map_or(&[][..], |(_, key)| key.as_bytes());
-            first.as_bytes()[..shared].iter().zip(key).take_while(|(a, b)| a == b).count()
-        };
-        let shared = (0..self.len()).fold(first.len(), common);
-        // The byte behind a slash begins a character, so slicing there is safe whatever the keys hold.
-        first.as_bytes()[..shared].iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1)
-    }
-
-    /// The table as bytes, for another process; [`ObjectTable::unpack`] reads it.
-    #[must_use]
-    pub fn pack(&self) -> Vec<u8> {
-        let roots = self.roots.join("\n");
-        let mut out = Vec::with_capacity(64 + roots.len() + self.keys.len() + 20 * self.len());
-        out.extend_from_slice(MAGIC);
-        for count in [roots.len(), self.keys.len(), self.ends.len(), self.root_of.len()] {
-            out.extend_from_slice(&(count as u64).to_le_bytes());
+        let (first, mut shared) = (first.as_bytes(), first.len());
+        let mut walk = self.walk();
+        while let Some((_, key, _)) = walk.next() {
+            shared = first[..shared].iter().zip(key).take_while(|(one, other)| one == other).count();
         }
-        out.extend_from_slice(roots.as_bytes());
-        out.extend_from_slice(&self.keys);
-        self.ends.iter().chain(&self.sizes).for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
-        self.root_of.iter().for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
-        out
+        first[..shared].iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1)
     }
 
-    /// Reads what [`ObjectTable::pack`] wrote.
-    ///
-    /// # Errors
-    /// [`LoaderError::StateInvalid`] for anything else.
-    pub fn unpack(bytes: &[u8]) -> Result<Self> {
-        let bad = || LoaderError::StateInvalid(format!("not a packed object table: {} bytes", bytes.len()));
-        Self::parse(bytes).filter(Self::consistent).ok_or_else(bad)
-    }
-
-    fn parse(bytes: &[u8]) -> Option<Self> {
-        let mut rest = bytes.strip_prefix(MAGIC)?;
-        let mut take = |count: usize| {
-            let (head, tail) = rest.split_at_checked(count)?;
-            rest = tail;
-            Some(head)
-        };
-        let counts: Vec<usize> = take(32)?.chunks_exact(8).filter_map(number).map(|n| n as usize).collect();
-        let [roots, keys, objects, root_of] = counts.try_into().ok()?;
-        let roots = std::str::from_utf8(take(roots)?).ok()?.split('\n').map(str::to_owned).collect();
-        let keys = take(keys)?.to_vec();
-        let ends = take(objects.checked_mul(8)?)?.chunks_exact(8).filter_map(number).collect();
-        let sizes = take(objects.checked_mul(8)?)?.chunks_exact(8).filter_map(number).collect();
-        let root_of = take(root_of.checked_mul(4)?)?
-            .chunks_exact(4)
-            .filter_map(|b| Some(u32::from_le_bytes(b.try_into().ok()?)))
-            .collect();
-        rest.is_empty().then_some(Self { roots, keys, ends, sizes, root_of })
-    }
-
-    fn consistent(&self) -> bool {
-        let ordered = self.ends.windows(2).all(|pair| pair[0] <= pair[1]);
-        let rooted = self.root_of.is_empty() || self.root_of.len() == self.ends.len();
-        ordered
-            && rooted
-            && self.ends.last().is_none_or(|&end| end == self.keys.len() as u64)
-            && std::str::from_utf8(&self.keys).is_ok()
-            && self.root_of.iter().all(|&root| (root as usize) < self.roots.len())
-            && (0..self.len()).all(|index| self.entry(index).is_some())
+    /// All objects in order, one after the other in the same memory.
+    fn walk(&self) -> Walk<'_> {
+        Walk { table: self, rest: &self.keys, key: Vec::new(), index: 0 }
     }
 }
 
-fn number(bytes: &[u8]) -> Option<u64> {
-    Some(u64::from_le_bytes(bytes.try_into().ok()?))
+/// Goes through a table; no iterator, because each key lies in memory that the next one takes.
+struct Walk<'a> {
+    table: &'a ObjectTable,
+    rest: &'a [u8],
+    key: Vec<u8>,
+    index: usize,
+}
+
+impl<'a> Walk<'a> {
+    fn next(&mut self) -> Option<(&'a str, &[u8], Option<u64>)> {
+        if self.index >= self.table.len() {
+            return None;
+        }
+        self.rest = packed::take_key(self.rest, &mut self.key)?;
+        let root = self.table.root_of.get(self.index).map_or(0, |&root| root as usize);
+        let size = self.table.size(self.index);
+        self.index += 1;
+        Some((self.table.roots.get(root)?, &self.key, size))
+    }
 }

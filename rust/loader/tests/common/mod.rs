@@ -14,7 +14,7 @@ use bytes::Bytes;
 use s3dlio_loader::batch::{Batch, BatchData, Stack};
 use s3dlio_loader::decode::Sample;
 use s3dlio_loader::pipeline::{BatchIter, Next};
-use s3dlio_loader::source::{Access, ObjectSource, RecordReader, RecordSource, Selection};
+use s3dlio_loader::source::{self, Access, ObjectSource, RecordReader, RecordSource, Selection};
 use s3dlio_loader::{Loader, LoaderError, LoaderOptions, Result};
 use s3dlio_store::local::Create;
 use s3dlio_store::ops::{self, GetOptions};
@@ -40,7 +40,7 @@ pub fn write(base: &str, records: &[Vec<u8>]) -> Vec<String> {
 
 /// A data set by listing, which tells the sizes.
 pub fn listed(uri: &str) -> Arc<dyn RecordSource> {
-    found(Selection::Prefix { uri: uri.into(), pattern: None })
+    found(Selection::below(uri))
 }
 
 /// A data set of named objects, whose sizes are not known.
@@ -49,7 +49,7 @@ pub fn named(uris: Vec<String>) -> Arc<dyn RecordSource> {
 }
 
 pub fn found(selection: Selection) -> Arc<dyn RecordSource> {
-    let table = ObjectSource::discover(selection).unwrap().wait().unwrap();
+    let table = source::discover(selection).unwrap().wait().unwrap();
     Arc::new(ObjectSource::new(table, GetOptions::default()).unwrap())
 }
 

@@ -166,15 +166,63 @@ impl Lister {
         let found = if recursive { local::walk(&self.base, sizes)? } else { local::directory(&self.base, sizes)? };
         let mut entries: Vec<Entry> = found
             .into_iter()
-            .filter(|found| self.selects(&found.relative))
+            .filter(|found| self.chosen(&found.relative))
             .map(|found| file_entry(format!("{}{}", self.base, found.relative), found.meta.as_ref()))
             .collect();
         entries.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         Ok(entries)
     }
 
-    fn selects(&self, relative: &str) -> bool {
+    fn chosen(&self, relative: &str) -> bool {
         self.patterns.iter().all(|pattern| pattern.matches(relative))
+    }
+
+    /// Whether the patterns let a key pass.
+    #[must_use]
+    pub fn selects(&self, key: &str) -> bool {
+        self.chosen(key.strip_prefix(&self.base).unwrap_or(key))
+    }
+
+    /// The directory that is listed; it ends in `/`, or is empty for a whole bucket.
+    #[must_use]
+    pub fn directory(&self) -> String {
+        if self.uri.is_directory() { self.uri.key.clone() } else { format!("{}/", self.uri.key) }
+    }
+
+    /// A listing of this directory's own level, whatever the patterns say, by the same client; on any thread. `None` of
+    /// local files. It counts as a part of this listing.
+    #[must_use]
+    pub fn level(&self) -> Option<Self> {
+        let source = Source::Level(self.store.clone()?);
+        Some(Self { patterns: Vec::new(), ..self.part(self.uri.with_key(self.directory()), source) })
+    }
+
+    /// A listing of everything below a directory of this one, by the same client and patterns; on any thread. It counts
+    /// as a part of this listing.
+    ///
+    /// # Errors
+    /// [`StoreError::Unsupported`] of local files; a key that the client cannot address.
+    pub fn within(&self, directory: &str) -> Result<Self> {
+        let uri = self.uri.with_key(directory);
+        let Some(store) = &self.store else {
+            let detail = "local directories are listed as a whole".into();
+            return Err(StoreError::Unsupported { uri: uri.to_string(), detail });
+        };
+        let pages = recursive(store, &uri)?;
+        Ok(self.part(uri, Source::Pages(pages)))
+    }
+
+    fn part(&self, uri: Uri, source: Source) -> Self {
+        let (base, patterns, store) = (self.base.clone(), self.patterns.clone(), self.store.clone());
+        Self { uri, base, patterns, store, source, empty: true, span: None, listed: 0 }
+    }
+
+    /// Reports a listing as complete whose rest was listed in parts; there are `objects` in all.
+    pub fn complete(mut self, objects: u64) {
+        if let Some(mut span) = self.span.take() {
+            span.objects(objects);
+            span.end(0, &Ok::<(), StoreError>(()));
+        }
     }
 
     async fn network_page(mut self) -> Result<Option<(Vec<Entry>, Self)>> {
@@ -192,7 +240,7 @@ impl Lister {
             let Source::Pages(entries) = &mut self.source else { break };
             let Some(entry) = entries.next().await else { break };
             let entry = entry?;
-            if self.selects(entry.key.strip_prefix(&self.base).unwrap_or(&entry.key)) {
+            if self.selects(&entry.key) {
                 page.push(entry);
             }
         }
