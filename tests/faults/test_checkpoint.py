@@ -328,6 +328,8 @@ def test_case_14_a_forked_child_does_not_own_a_save(tmp_path) -> None:
     assert ForkedProcessError is not None
 
 
+# Twenty seconds on a quiet machine, and several times that where every core has other work.
+@pytest.mark.timeout(360)
 def test_case_15_200_000_tensors(tmp_path) -> None:
     value = {str(number): np.array([number], np.int32) for number in range(200_000)}
     s3dlio.save_checkpoint(f"file://{tmp_path}/c", value)

@@ -106,7 +106,7 @@ def test_tensors_for_torch(files):
     ragged = s3dlio.example_decoder(features, ragged="list")
     batch = next(iter(Loader(files, format="tfrecord", decoder=ragged, batch_size=4, rank=0, world_size=1)))
     assert [row.tolist() for row in batch["tokens"]] == [[], [0], [0, 1], [0, 1, 2]]
-    sample = S3MapDataset(files, format="tfrecord", loader_opts={"decoder": ragged})[2]
+    sample = S3MapDataset(files, format="tfrecord", decoder=ragged)[2]
     assert sample["label"].item() == 2
     assert sample["image/encoded"] == b"\2\0\0"
 
@@ -150,7 +150,7 @@ def test_texts(tmp_path):
     assert [*s3dlio.PyDataset(place, {"decoder": "text"})] == texts
     assert batches(place, decoder="text", batch_size=4, transform=len)[0].tolist() == [*map(len, texts)]
     assert next(iter(Loader(place, decoder="text", batch_size=4, rank=0, world_size=1))).tolist() == texts
-    assert S3MapDataset(place, loader_opts={"decoder": "text"})[2] == texts[2]
+    assert S3MapDataset(place, decoder="text")[2] == texts[2]
     (tmp_path / "1").write_bytes(b"good \xc3( bad")
     with pytest.raises(CorruptDataError, match=r"/1: record 1: no UTF-8 text: the byte at 5"):
         batches(place, decoder="text", batch_size=4)

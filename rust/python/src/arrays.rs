@@ -78,7 +78,7 @@ fn from_strings<'py>(py: Python<'py>, values: &[Bytes], shape: &[u64]) -> PyResu
 
 /// A text; the core has looked that it is UTF-8.
 fn from_text<'py>(py: Python<'py>, text: &[u8]) -> PyResult<Bound<'py, PyString>> {
-    Ok(PyString::new(py, std::str::from_utf8(text)?))
+    PyString::from_bytes(py, text)
 }
 
 /// The values of a feature: an array, or `bytes` where they are one.
