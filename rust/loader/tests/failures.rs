@@ -269,7 +269,7 @@ fn an_iteration_over_files_that_is_given_up_leaves_nothing_behind() {
     for decoder in [Decoder::Bytes, Decoder::Npz] {
         for batches in [0, 2] {
             for memory_budget in [1 << 20, 1 << 28] {
-                let options = LoaderOptions { decoder, memory_budget, ..options(8) };
+                let options = LoaderOptions { decoder: decoder.clone(), memory_budget, ..options(8) };
                 give_up(listed(&base), options.clone(), batches);
                 give_up(named(uris.clone()), options, batches);
             }

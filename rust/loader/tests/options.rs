@@ -103,7 +103,7 @@ fn words_are_read_and_printed_alike() {
 fn defaults_are_those_of_the_manual() {
     let options = LoaderOptions::default();
     assert_eq!((options.batch_size, options.drop_last, options.last), (1, false, None));
-    assert_eq!((options.shuffle, options.seed, options.decoder), (Shuffle::None, 0, Decoder::Bytes));
+    assert_eq!((options.shuffle, options.seed, &options.decoder), (Shuffle::None, 0, &Decoder::Bytes));
     assert_eq!((options.collate, options.on_error, options.timeout), (Collate::Stack, OnError::Raise, None));
     assert_eq!((options.prefetch, options.reads, options.sharding), (0, 0, Sharding::WHOLE));
     options.validate().unwrap();
