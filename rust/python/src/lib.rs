@@ -41,14 +41,10 @@ fn _s3dlio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<operation::Operation>()?;
     module.add_class::<completions::Completions>()?;
     module.add_class::<listing::Listing>()?;
-    module.add_class::<objects::Objects>()?;
-    module.add_class::<objects::UriList>()?;
     module.add_class::<transfer::Transfer>()?;
     let first = [verbs::register, bulk::register, loader::register, process::register, writer::register];
     let then = [shards::register, oplog::register, logging::register, check::register, cli::register];
     let records = [array_record::register, disky::register, examples::register, npz::register, tfrecord::register];
-    checkpoint::register(module)?;
-    generate::register(module)?;
-    integrity::register(module)?;
-    first.into_iter().chain(then).chain(records).try_for_each(|register| register(module))
+    let rest = [checkpoint::register, generate::register, integrity::register, objects::register];
+    first.into_iter().chain(then).chain(records).chain(rest).try_for_each(|register| register(module))
 }

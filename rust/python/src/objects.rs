@@ -303,3 +303,9 @@ impl UriList {
         Objects::finding(named.finish(), part_size, max_parts)
     }
 }
+
+/// Adds the classes to the module.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Objects>()?;
+    module.add_class::<UriList>()
+}
