@@ -223,6 +223,11 @@ impl ObjectTable {
         self.root_of.shrink_to_fit();
     }
 
+    /// Whether each key comes behind the one before, by their bytes.
+    pub(super) fn is_ascending(&self) -> bool {
+        self.ascending
+    }
+
     /// The same objects in ascending order of their keys' bytes.
     #[must_use]
     pub(super) fn sorted(self) -> Self {

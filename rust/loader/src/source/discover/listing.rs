@@ -2,7 +2,8 @@
 //!
 //! A store tells a thousand keys at a time and each page names the next, so that the listing of a large prefix is a chain
 //! of requests. Where the first pages show directories with many objects each, the directories that follow are listed at
-//! the same time, and what is below them likewise. Small and flat data sets cost no request more than their pages.
+//! the same time, and what is below them likewise; only of a server that lists in ascending order so far. Small and flat
+//! data sets cost no request more than their pages.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -68,7 +69,9 @@ fn tree(shared: Arc<Shared>, lister: Lister) -> BoxFuture<Result<ObjectTable>> {
                 table.push(&shared.root, &entry.key, entry.size);
             }
             pages += 1;
+            // Some servers list in no order: directories before the newest one could then still be to come.
             if pages == FIRST_PAGES
+                && table.is_ascending()
                 && let Some(from) = seen.directory()
             {
                 let parts;
