@@ -42,10 +42,11 @@ def npz(number: int) -> bytes:
 
 
 @pytest.fixture(params=[None, "fork", "spawn"])
-def context(request: pytest.FixtureRequest) -> Iterator[str | None]:
+def context(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str | None]:
     """How workers are started, or that there are none."""
     yield request.param
-    # DataLoader waits up to five seconds for the workers of an iteration that failed. Here nobody measures that wait.
+    # DataLoader waits five seconds for the workers of any iteration that failed. Here nobody measures that wait.
+    monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.1)
     gc.collect()
 
 
