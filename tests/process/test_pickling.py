@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
-
 import pytest
 import s3dlio
-
-METHODS = ["spawn", "fork", "forkserver"]
 
 
 def work(task):
@@ -31,8 +27,7 @@ def place(request, tmp_path):
     return f"file://{tmp_path}" if request.param == "file" else request.getfixturevalue("bucket")
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_workers_of_every_kind_read(method, place):
+def test_workers_of_every_kind_read(processes, place):
     uris = [f"{place}/{i}" for i in range(10)]
     s3dlio.put_many([(uri, uri.encode()) for uri in uris])
     options = s3dlio.LoaderOptions(batch_size=4, shuffle=True, seed=2)
@@ -40,7 +35,7 @@ def test_workers_of_every_kind_read(method, place):
     loader = s3dlio.PyBytesAsyncDataLoader(dataset)
     error = s3dlio.NotFoundError("gone", uri="s3://b/k", record=3)
     task = (dataset, loader, options, s3dlio.get(uris[3]), error)
-    with multiprocessing.get_context(method).Pool(2) as pool:
+    with processes.Pool(2) as pool:
         results = pool.map_async(work, [task] * 4, chunksize=1).get(60)
         with pytest.raises(s3dlio.NotFoundError, match="missing") as caught:
             pool.apply_async(fail, [f"{place}/missing"]).get(60)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-
 import pytest
 import s3dlio
 from s3dlio.tfrecord import TFRecordDataSource, TFRecordReader, TFRecordWriter
@@ -30,13 +28,12 @@ def work(task):
     return [bytes(record) for record in source.__getitems__([999, 0])], sum(1 for _ in reader), bytes(source[7])
 
 
-@pytest.mark.parametrize("method", ["spawn", "fork", "forkserver"])
-def test_sources_and_readers_work_in_every_kind_of_process(method, place):
+def test_sources_and_readers_work_in_every_kind_of_process(processes, place):
     write(f"{place}/a")
     source, reader = TFRecordDataSource(f"{place}/a"), TFRecordReader(f"{place}/a")
     assert source[7] == RECORDS[7]
     assert next(iter(reader)) == RECORDS[0]
-    with multiprocessing.get_context(method).Pool(2) as pool:
+    with processes.Pool(2) as pool:
         results = pool.map_async(work, [(source, reader)] * 4, chunksize=1).get(60)
     assert results == [([RECORDS[999], RECORDS[0]], 1000, RECORDS[7])] * 4
     assert source[8] == RECORDS[8]
