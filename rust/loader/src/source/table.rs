@@ -134,9 +134,7 @@ impl ObjectTable {
             self.blocks.push(self.keys.len() as u64);
             shared = 0;
         }
-        packed::put_number(&mut self.keys, shared);
-        packed::put_number(&mut self.keys, key.len() - shared);
-        self.keys.extend_from_slice(&key[shared..]);
+        packed::put_key(&mut self.keys, shared, &key[shared..]);
     }
 
     /// Appends all objects of another table.

@@ -1,41 +1,28 @@
 //! A table as bytes, for another process or another run.
 
+use s3dlio_formats::varint;
+
 use super::{BLOCK, ObjectTable, Sizes};
 use crate::error::{LoaderError, Result};
 
 /// First bytes of a packed table; the digit is the version of the layout.
 const MAGIC: &[u8; 8] = b"S3DLTAB2";
 
-/// Appends a number, seven bits a byte and the lowest first.
-pub(super) fn put_number(out: &mut Vec<u8>, mut number: usize) {
-    while number >= 0x80 {
-        out.push((number & 0x7f) as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
-fn take_number(mut bytes: &[u8]) -> Option<(usize, &[u8])> {
-    let mut number = 0_usize;
-    for shift in (0..usize::BITS - 7).step_by(7) {
-        let (&byte, rest) = bytes.split_first()?;
-        bytes = rest;
-        number |= usize::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some((number, bytes));
-        }
-    }
-    None
+/// Appends what tells a key from the one before: the bytes that it shares with that, and its own.
+pub(super) fn put_key(out: &mut Vec<u8>, shared: usize, own: &[u8]) {
+    varint::put(out, shared as u64);
+    varint::put(out, own.len() as u64);
+    out.extend_from_slice(own);
 }
 
 /// Turns the key before into the next one; gives what lies behind it.
-pub(super) fn take_key<'a>(bytes: &'a [u8], key: &mut Vec<u8>) -> Option<&'a [u8]> {
-    let (shared, rest) = take_number(bytes)?;
-    let (length, rest) = take_number(rest)?;
+pub(super) fn take_key<'a>(mut bytes: &'a [u8], key: &mut Vec<u8>) -> Option<&'a [u8]> {
+    let mut number = || usize::try_from(varint::get_u64(&mut bytes).ok()?).ok();
+    let (shared, length) = (number()?, number()?);
     if shared > key.len() {
         return None;
     }
-    let (own, rest) = rest.split_at_checked(length)?;
+    let (own, rest) = bytes.split_at_checked(length)?;
     key.truncate(shared);
     key.extend_from_slice(own);
     Some(rest)
