@@ -57,6 +57,12 @@ class S3Reader(io.BufferedIOBase, abc.ABC):
     @abc.abstractmethod
     def _size(self) -> int: ...
 
+    def _bytes(self, start: int, length: int) -> bytes:
+        found = bytearray(length)
+        if length > 0:
+            self._into(memoryview(found), start)
+        return bytes(found)
+
     @abc.abstractmethod
     def _into(self, memory: memoryview, start: int) -> None:
         """Fill the memory with the bytes from ``start`` on, which are there."""
@@ -68,9 +74,9 @@ class S3Reader(io.BufferedIOBase, abc.ABC):
             S3Exception: The object cannot be read.
         """
         left = max(self._size() - self._at, 0)
-        found = bytearray(left if size is None or size < 0 else min(size, left))
-        self.readinto(found)
-        return bytes(found)
+        found = self._bytes(self._at, left if size is None or size < 0 else min(size, left))
+        self._at += len(found)
+        return found
 
     read1 = read
 
@@ -142,6 +148,9 @@ class SequentialS3Reader(S3Reader):
 
     def _size(self) -> int:
         return len(self._fetched())
+
+    def _bytes(self, start: int, length: int) -> bytes:
+        return bytes(self._fetched()[start : start + length])
 
     def _into(self, memory: memoryview, start: int) -> None:
         memory[:] = self._fetched()[start : start + len(memory)]
