@@ -13,7 +13,7 @@ from s3dlio.arguments import as_uri, at_least
 from s3dlio.errors import ConfigError, InvalidUriError
 from s3dlio.options import TORCH, LoaderOptions
 from s3dlio.process import load_numpy
-from s3dlio.sources import Data, open_source
+from s3dlio.sources import Data, open_source, positions
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -287,11 +287,11 @@ class PyDataset(Sequence[Any]):
     def select(self, indices: Iterable[int]) -> PyDataset:
         """Return a data set of these records, in this order; a ``range`` or slice of steps of 1 keeps its blocks."""
         if isinstance(indices, range) and indices.step == 1 and len(indices) > 0:
-            self._position(indices[0])
-            self._position(indices[-1])
-            objects = _s3dlio.Objects.range(self.objects, indices.start, indices.stop)
-        else:
-            objects = _s3dlio.Objects.select(self.objects, [self._position(index) for index in indices])
+            first, last = positions([indices[0], indices[-1]], len(self))
+            # From the last records on to the first ones, as from -2 to 2, is no range of positions.
+            if first <= last:
+                return PyDataset(objects=_s3dlio.Objects.range(self.objects, first, last + 1), options=self.options)
+        objects = _s3dlio.Objects.select(self.objects, positions(indices, len(self)))
         return PyDataset(objects=objects, options=self.options)
 
     def repeat(self, times: int) -> PyDataset:
@@ -309,28 +309,25 @@ class PyDataset(Sequence[Any]):
         """Read one object, or those of a slice in parallel."""
         if isinstance(index, slice):
             return self.read(range(*index.indices(len(self))))
-        return self.read([self._position(index)])[0]
-
-    def _position(self, index: int) -> int:
-        position = index + len(self) if index < 0 else index
-        if not 0 <= position < len(self):
-            message = f"index {index} is out of range: the data set has {len(self)} objects"
-            raise IndexError(message)
-        return position
+        return self.read([index])[0]
 
     def read(self, indices: Iterable[int]) -> list[Any]:
-        """Read several objects in parallel; results in the order of ``indices``."""
-        return self._reading([*indices]).wait()
+        """Read several objects in parallel; results in the order of ``indices``, which count from the end if negative.
+
+        Raises:
+            IndexError: There is no object of one of these numbers.
+        """
+        return self._reading(positions(indices, len(self))).wait()
 
     async def get_item(self, index: int) -> Any:
         """Read one object from a coroutine."""
-        (found,) = await aio.result(self._reading([self._position(index)]))
+        (found,) = await aio.result(self._reading(positions([index], len(self))))
         return found
 
-    def _reading(self, positions: list[int]) -> _s3dlio.Operation[list[Any]]:
+    def _reading(self, indices: list[int]) -> _s3dlio.Operation[list[Any]]:
         load_numpy()
         in_flight = self.options.value("num_workers") or 64
-        return self.objects.read(positions, in_flight, self.options.value("decoder"))
+        return self.objects.read(indices, in_flight, self.options.value("decoder"))
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch, and with it the order, of the next iteration."""

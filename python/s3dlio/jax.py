@@ -9,7 +9,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from s3dlio.dataset import PyDataset, found_in
 from s3dlio.errors import ConfigError
 from s3dlio.extras import explain
 from s3dlio.options import LoaderOptions
-from s3dlio.sources import Data
+from s3dlio.sources import Data, Named
 
 try:
     import jax
@@ -137,7 +137,7 @@ class Loader(Batches):
         return jax.device_put(array, self._device)
 
 
-class S3JaxIterable(Loader):
+class S3JaxIterable(Named, Loader):
     """The objects below a URI as NumPy arrays: one for each object, or with ``batch_size`` above 1 ready batches.
 
     Samples are flat ``uint8`` arrays, read-only unless ``writable``, or what the ``decoder`` makes of them. Everything
@@ -159,16 +159,6 @@ class S3JaxIterable(Loader):
         if not suppress_nonwritable_warning and not self._writable:
             message = "arrays of plain bytes share the memory of their object and are read-only: see `writable`"
             warnings.warn(message, UserWarning, stacklevel=2)
-
-    @classmethod
-    def from_prefix(cls, uri: str, **options: Any) -> Self:
-        """As the constructor."""
-        return cls(uri, **options)
-
-    @classmethod
-    def from_uris(cls, uris: Iterable[str], **options: Any) -> Self:
-        """Give these objects in this order."""
-        return cls([*uris], **options)
 
 
 class Source:
@@ -214,12 +204,7 @@ class Source:
 
     def __getitems__(self, indices: Iterable[int]) -> list[Any]:
         """Read several samples in parallel."""
-        length = len(self)
-        positions = [int(index) for index in indices]
-        if wrong := [index for index in positions if not -length <= index < length]:
-            message = f"index {wrong[0]} is out of range: the data set has {length} records"
-            raise IndexError(message)
-        samples = self._dataset.read([index % length for index in positions])
+        samples = self._dataset.read(indices)
         return [
             np.frombuffer(sample.memoryview(), np.uint8) if self._decoder == "bytes" else sample for sample in samples
         ]

@@ -6,7 +6,7 @@ import itertools
 import os
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from s3dlio import _s3dlio
 from s3dlio.arguments import as_uri
@@ -15,7 +15,7 @@ from s3dlio.array_record.instructions import spans
 from s3dlio.errors import ConfigError
 from s3dlio.tfrecord.source import TFRecordDataSource
 
-__all__ = ["FORMATS", "Data", "files_of", "open_source"]
+__all__ = ["FORMATS", "Data", "Named", "files_of", "open_source", "positions"]
 
 Data: TypeAlias = str | Iterable[str] | ArrayRecordDataSource | TFRecordDataSource
 """What a data set is made of."""
@@ -28,6 +28,37 @@ _ENDINGS = {
     "array_record": re.compile(r"\.(array_?record)(-\d+-of-\d+)?$"),
     "tfrecord": re.compile(r"\.tfrecords?(-\d+-of-\d+)?$"),
 }
+
+
+class Named:
+    """What is made from a prefix by its constructor, and by two names of earlier releases."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, uri: Any, **options: Any) -> None: ...
+
+    @classmethod
+    def from_prefix(cls, uri: str, **options: Any) -> Self:
+        """As the constructor."""
+        return cls(uri, **options)
+
+    @classmethod
+    def from_uris(cls, uris: Iterable[str], **options: Any) -> Self:
+        """Make it from these objects in this order."""
+        return cls([*uris], **options)
+
+
+def positions(indices: Iterable[int], length: int) -> list[int]:
+    """Return numbers of records as they count from the first one; negative ones count from the end.
+
+    Raises:
+        IndexError: There is no record of one of these numbers.
+    """
+    found = [int(index) for index in indices]
+    if wrong := [index for index in found if not -length <= index < length]:
+        message = f"index {wrong[0]} is out of range: the data set has {length} records"
+        raise IndexError(message)
+    return [index % length for index in found]
 
 
 def open_source(

@@ -245,7 +245,7 @@ def test_map_data_sets_are_sequences(uri: str) -> None:
     assert [number(data[i]) for i in (0, -1, -COUNT)] == [0, 5, 0]
     assert [number(sample) for sample in data.__getitems__([4, 1, 4])] == [4, 1, 4]
     for index in (COUNT, -COUNT - 1):
-        with pytest.raises(IndexError, match=f"{COUNT} objects"):
+        with pytest.raises(IndexError, match=f"{COUNT} records"):
             data[index]
     again = pickle.loads(pickle.dumps(data))
     assert again.uris() == data.uris() == [f"{uri}{i:04}.bin" for i in range(COUNT)]

@@ -59,10 +59,16 @@ def test_is_a_sequence(filled):
     assert b"3" in dataset
     assert dataset.index(b"4") == 4
     for index in (10, -11):
-        with pytest.raises(IndexError, match="10 objects"):
+        with pytest.raises(IndexError, match="10 records"):
             dataset[index]
     assert numbers(dataset.read([3, 3, 0])) == [3, 3, 0]
     assert asyncio.run(dataset.get_item(-2)) == b"8"
+    assert numbers(dataset.read([-1, 0])) == [9, 0]
+    for chosen in (range(2, 5), range(-3, 0), range(-2, 2), range(7, 2, -2), range(0), [-1, 4]):
+        assert numbers(dataset.select(chosen)) == [place % 10 for place in chosen]
+    for chosen in (range(8, 11), range(-11, 0), [10]):
+        with pytest.raises(IndexError, match="10 records"):
+            dataset.select(chosen)
     assert repr(dataset) == f"PyDataset(10 objects, first '{filled}/00.bin')"
 
 

@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 
 from s3dlio.dataset import PyDataset, found_in
 from s3dlio.options import LoaderOptions
-from s3dlio.sources import Data
+from s3dlio.sources import Data, positions
 from s3dlio.torch.convert import Converter, check_return_type
 from s3dlio.torch.epochs import share_machine
 from s3dlio.torch.records import Records
@@ -75,7 +75,7 @@ class S3MapDataset(Records, Dataset[Any]):
 
     def uri(self, index: int) -> str:
         """Return the URI of an object."""
-        return self._objects.uri(self._position(index))
+        return self._objects.uri(positions([index], len(self))[0])
 
     def uris(self) -> list[str]:
         """Return the URIs of all objects in order."""
@@ -84,13 +84,6 @@ class S3MapDataset(Records, Dataset[Any]):
     def __len__(self) -> int:
         return len(self._objects)
 
-    def _position(self, index: int) -> int:
-        position = int(index) + len(self) if index < 0 else int(index)
-        if not 0 <= position < len(self):
-            message = f"index {index} is out of range: the data set has {len(self)} objects"
-            raise IndexError(message)
-        return position
-
     def __getitem__(self, index: int) -> Any:
         """Read one sample; negative indices count from the end."""
         return self.__getitems__([index])[0]
@@ -98,9 +91,9 @@ class S3MapDataset(Records, Dataset[Any]):
     def __getitems__(self, indices: Sequence[int]) -> list[Any]:
         """Read several samples in one parallel fetch; results in the order of ``indices``."""
         share_machine()
-        positions = [self._position(index) for index in indices]
-        samples = self._objects.read(positions, self._in_flight, self._decoder).wait()
-        return [self._finish(position, sample) for position, sample in zip(positions, samples, strict=True)]
+        places = positions(indices, len(self))
+        samples = self._objects.read(places, self._in_flight, self._decoder).wait()
+        return [self._finish(place, sample) for place, sample in zip(places, samples, strict=True)]
 
     def _finish(self, position: int, sample: Any) -> Any:
         converted = self._convert.sample(sample)

@@ -73,12 +73,7 @@ class Source:
 
     def _getitems(self, indices: Sequence[int]) -> list[Any]:
         """Read several records together; the name is Grain's."""
-        length = len(self)
-        positions = [int(index) for index in indices]
-        if wrong := [index for index in positions if not -length <= index < length]:
-            message = f"index {wrong[0]} is out of range: the source has {length} records"
-            raise IndexError(message)
-        samples = self._dataset.read([index % length for index in positions])
+        samples = self._dataset.read(indices)
         return [bytes(sample) if isinstance(sample, s3dlio.BytesView) else sample for sample in samples]
 
     def __repr__(self) -> str:
