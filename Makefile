@@ -65,12 +65,22 @@ help: ## Show this list
 setup: $(UV_STAMP) ## Make .venv with every development dependency, without building the project
 	$(UV) sync --locked --all-groups --no-install-project --inexact
 
+# Cargo knows sources by their times alone, so that of two checkouts it would take what the other built for its own.
+.PHONY: own-target
+own-target:
+	owner='$(CARGO_TARGET_DIR)/checkout'; \
+	if [ "$$(cat "$$owner" 2>/dev/null)" != '$(CURDIR)' ]; then \
+	  find rust -name '*.rs' -exec touch {} +; \
+	  mkdir -p '$(CARGO_TARGET_DIR)'; \
+	  echo '$(CURDIR)' > "$$owner"; \
+	fi
+
 .PHONY: build
-build: $(UV_STAMP) ## Make .venv and build the native module into it (release)
+build: $(UV_STAMP) own-target ## Make .venv and build the native module into it (release)
 	$(SYNC) --all-groups
 
 .PHONY: build-testkit
-build-testkit: ## The test server (release)
+build-testkit: own-target ## The test server (release)
 	cargo build $(RUST_TESTS) --bin s3dlio-testserver
 
 .PHONY: setup-servers
@@ -107,7 +117,7 @@ check: build ## Formatting, lints, types, layers, architecture
 test: check test-rust test-python ## Everything: check, Rust tests, Python tests
 
 .PHONY: test-rust
-test-rust: ## Rust tests only
+test-rust: own-target ## Rust tests only
 	if command -v cargo-nextest >/dev/null; then \
 	  cargo nextest run $(RUST_TESTS) && cargo test $(RUST_TESTS) --doc; \
 	else \
@@ -119,7 +129,7 @@ test-python: build build-testkit setup-servers ## Python tests only
 	$(BIN)/pytest --numprocesses=$(TEST_PROCESSES) --dist=worksteal
 
 .PHONY: demo
-demo: $(UV_STAMP) ## Train on a small data set from an object store (installs the runtime and torch only)
+demo: $(UV_STAMP) own-target ## Train on a small data set from an object store (installs the runtime and torch only)
 	$(SYNC) --no-default-groups --group demo --inexact
 	$(BIN)/python $(DEMO)
 
