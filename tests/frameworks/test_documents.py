@@ -42,7 +42,7 @@ def test_checkpoint(data, tmp_path) -> None:
 
     def rank(number: int) -> None:
         given = {"uri": tmp_path.as_uri(), "step": 1, "attempt": "0" * 32, "rank": number}
-        exec(many, given | {"local_tensor": torch.full((1024, 4096), number), "norm": torch.ones(3)})  # noqa: S102
+        exec(many, given | {"local_tensor": torch.full((1024, 4096), number, dtype=torch.int8), "norm": torch.ones(3)})  # noqa: S102
 
     ranks = [threading.Thread(target=rank, args=[number]) for number in range(8)]
     for thread in ranks:
@@ -50,7 +50,7 @@ def test_checkpoint(data, tmp_path) -> None:
     for thread in ranks:
         thread.join()
     whole = s3dlio.CheckpointManager(tmp_path.as_uri()).load()["w"]
-    assert torch.equal(whole[::1024, 0], torch.arange(8))
+    assert torch.equal(whole[::1024, 0], torch.arange(8, dtype=torch.int8))
 
     exec(dcp, {"state": {"w": torch.ones(4)}})  # noqa: S102
 
