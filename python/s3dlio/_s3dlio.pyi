@@ -103,8 +103,20 @@ class BytesView(Sequence[int]):
 class Operation(Generic[_T]):
     """A storage operation that has not started; runs once."""
 
-    def wait(self) -> _T:
-        """Run the operation to its end; Ctrl-C breaks it off."""
+    def wait(self, meanwhile: Callable[[], object] | None = None) -> _T:
+        """Run the operation to its end; Ctrl-C, and an error of ``meanwhile``, break it off.
+
+        ``meanwhile`` is called about ten times a second.
+        """
+
+@final
+class Moved:
+    """The bytes that operations have moved."""
+
+    def __new__(cls) -> Self: ...
+    @property
+    def bytes(self) -> int:
+        """Bytes so far."""
 
 @final
 class Completions:
@@ -939,7 +951,7 @@ def run_cli(arguments: Sequence[str]) -> int: ...
 _Extent: TypeAlias = tuple[list[int], list[int]]
 _GivenTensor: TypeAlias = tuple[str, str, list[int], Any, _Extent | None, bool]
 
-def checkpoint_save(uri: str, given: list[_GivenTensor], tree: str, level: int | None) -> Operation[None]:
+def checkpoint_save(uri: str, given: list[_GivenTensor], tree: str, level: int | None, moved: Moved) -> Operation[None]:
     """Write values as one object."""
 
 def checkpoint_save_beside(
@@ -969,6 +981,7 @@ def checkpoint_save_shard(
     nonce: int,
     strategy: str,
     announce: bool,
+    moved: Moved,
 ) -> Operation[dict[str, Any]]:
     """Write the shard of a rank of an attempt; gives what the manifest will say of it."""
 
@@ -1033,7 +1046,9 @@ class Checkpoint:
         """Read the tree of a rank, and name, type and shape of each tensor of its shard."""
     def whole(self, name: str) -> tuple[str, list[int]] | None:
         """Return type and shape of a tensor that several shards make up."""
-    def read(self, rank: int, wanted: list[tuple[str, bool, _Extent | None, Any]], verify: bool) -> Operation[None]:
+    def read(
+        self, rank: int, wanted: list[tuple[str, bool, _Extent | None, Any]], verify: bool, moved: Moved
+    ) -> Operation[None]:
         """Read tensors of a rank, and of all, into memory."""
     def verify(self) -> Operation[int]:
         """Read everything and compare it with its checksums; gives the number of bytes."""

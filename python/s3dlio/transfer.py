@@ -16,6 +16,7 @@ from typing import TypeAlias
 
 from s3dlio import _s3dlio, aio, storage
 from s3dlio.errors import ConfigError
+from s3dlio.progress import bar
 
 __all__ = [
     "Report",
@@ -119,17 +120,12 @@ def _transfer(
 def _reporting(progress: bool | Report | None) -> Generator[Report | None]:
     """Give the function that is told of the progress; ``True`` draws a bar."""
     if progress is True:
-        try:
-            from tqdm.auto import tqdm  # noqa: PLC0415 - only those who want a bar need it
-        except ImportError as error:
-            message = "option `progress`: found True, which draws its bar with tqdm: install tqdm, or pass a function"
-            raise ConfigError(message) from error
-        with tqdm(unit="B", unit_scale=True, unit_divisor=1024) as bar:
+        with bar() as drawn:
 
             def draw(objects: int, all_objects: int, moved: int, all_bytes: int) -> None:
-                bar.total = all_bytes
-                bar.set_postfix_str(f"{objects}/{all_objects} objects", refresh=False)
-                bar.update(moved - bar.n)
+                drawn.total = all_bytes
+                drawn.set_postfix_str(f"{objects}/{all_objects} objects", refresh=False)
+                drawn.update(moved - drawn.n)
 
             yield draw
     else:

@@ -210,3 +210,18 @@ def test_a_loose_word_is_seen(line: str) -> None:
 @pytest.mark.parametrize("line", ['open("/ro~ot/x")', "cd /wo~rk/y"])
 def test_a_machine_path_is_seen(line: str) -> None:
     assert MACHINE_PATHS.search(line.replace("~", ""))
+
+
+def test_every_rust_test_is_compiled() -> None:
+    crates = sorted((ROOT / "rust").glob("*/Cargo.toml"))
+    assert crates
+    for manifest in crates:
+        tests = manifest.parent / "tests"
+        for suite in tests.glob("*/main.rs"):
+            named = set(re.findall(r"^mod (\w+);", suite.read_text(), re.MULTILINE))
+            there = {path.stem for path in suite.parent.glob("*.rs")} - {"main"}
+            assert there <= named, f"{suite} does not name {there - named}"
+        if tomllib.loads(manifest.read_text()).get("lib", {}).get("test", True) is False:
+            library = sources(f"rust/{manifest.parent.name}/src", ".rs")
+            unseen = [str(path) for path, source in library.items() if "#[test]" in source]
+            assert unseen == [], f"{manifest} leaves the tests in src out"

@@ -279,6 +279,47 @@ def test_save_async_copies_before_it_returns(tmp_path) -> None:
     assert manager.load()["a"].sum() == 3_000_000
 
 
+@pytest.mark.parametrize("kind", ["file", "s3"])
+@pytest.mark.parametrize("compress", [False, 1])
+def test_progress_is_told(kind, compress, tmp_path, request) -> None:
+    base = f"file://{tmp_path}" if kind == "file" else request.getfixturevalue("bucket")
+    size = 100_000_000
+    value = {"a": np.zeros(size, np.uint8), "b": 1}
+    manager = CheckpointManager(f"{base}/m", compress=compress)
+    seen: list[tuple[int, int]] = []
+
+    def report(moved: int, total: int) -> None:
+        seen.append((moved, total))
+
+    calls = [
+        lambda: s3dlio.save_checkpoint(f"{base}/c", value, compress=compress, progress=report),
+        lambda: s3dlio.load_checkpoint(f"{base}/c", progress=report),
+        lambda: manager.save(1, value, progress=report),
+        lambda: manager.load(progress=report),
+    ]
+    for call in calls:
+        seen.clear()
+        call()
+        assert seen[-1] == (size, size)
+        assert {total for _, total in seen} == {size}
+        assert seen == sorted(seen)
+
+
+def test_progress_draws_a_bar(tmp_path, capsys) -> None:
+    s3dlio.save_checkpoint(f"file://{tmp_path}/c", {"a": np.zeros(3 << 20, np.uint8)}, progress=True)
+    assert "100%" in capsys.readouterr().err
+    s3dlio.load_checkpoint(f"file://{tmp_path}/c", progress=True)
+    assert "3.00M/3.00M" in capsys.readouterr().err
+
+
+def test_an_error_of_the_report_breaks_the_call_off(bucket) -> None:
+    def report(_moved: int, _total: int) -> None:
+        raise KeyError("enough")
+
+    with pytest.raises(KeyError, match="enough"):
+        s3dlio.save_checkpoint(f"{bucket}/c", {"a": np.zeros(200_000_000, np.uint8)}, progress=report)
+
+
 def test_an_async_failure_is_told(tmp_path) -> None:
     manager = CheckpointManager(f"file://{tmp_path}/m")
     manager.save(1, {})

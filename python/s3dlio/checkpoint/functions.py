@@ -14,6 +14,7 @@ from s3dlio.checkpoint.leaves import framework
 from s3dlio.checkpoint.manager import zstd_level
 from s3dlio.checkpoint.store import PyCheckpointStore
 from s3dlio.errors import CheckpointError, ConfigError, NotFoundError, UnsupportedError
+from s3dlio.progress import BytesReport, watching
 
 __all__ = [
     "finalize_distributed_checkpoint",
@@ -61,8 +62,9 @@ def _is_step(given: tuple[Any, ...], named: dict[str, Any]) -> bool:
 def save_checkpoint(uri: str, *given: Any, **named: Any) -> str | None:
     """Save a checkpoint.
 
-    ``save_checkpoint(uri, data, compress=False, allow_pickle=False)`` writes values as one object, which appears whole
-    or not at all; see docs/checkpoint.md for what values may be. ``compress`` is a bool or a level of zstd.
+    ``save_checkpoint(uri, data, compress=False, allow_pickle=False, progress=None)`` writes values as one object, which
+    appears whole or not at all; see docs/checkpoint.md for what values may be. ``compress`` is a bool or a level of
+    zstd, ``progress`` as of :meth:`CheckpointManager.save`.
 
     ``save_checkpoint(uri, step, epoch, framework, data, user_meta=None)``, told by the integer, saves bytes as a step
     of the :class:`PyCheckpointStore` at ``uri`` and returns the key of its manifest.
@@ -75,11 +77,12 @@ def save_checkpoint(uri: str, *given: Any, **named: Any) -> str | None:
         bound = _arguments("save_checkpoint", _STORE, given, named)
         _needed("save_checkpoint", bound, ("epoch", "framework", "data"))
         return PyCheckpointStore(uri).save(**bound)
-    bound = _arguments("save_checkpoint", ("data", "compress", "allow_pickle"), given, named)
+    bound = _arguments("save_checkpoint", ("data", "compress", "allow_pickle", "progress"), given, named)
     _needed("save_checkpoint", bound, ("data",))
     level = zstd_level(bound.get("compress", False))
     encoded = encode(bound["data"], allow_pickle=bound.get("allow_pickle", False))
-    _s3dlio.checkpoint_save(uri, encoded.items, encoded.tree, level).wait()
+    with watching(bound.get("progress"), encoded.nbytes) as watch:
+        watch.wait(_s3dlio.checkpoint_save(uri, encoded.items, encoded.tree, level, watch.moved))
     return None
 
 
@@ -109,6 +112,7 @@ def load_checkpoint(
     shards: Mapping[str, reading.Region] | None = None,
     verify: bool = True,
     allow_pickle: bool = False,
+    progress: bool | BytesReport | None = None,
 ) -> Any:
     """Load a checkpoint of any form: one object, shards beside each other, or the newest step of a store.
 
@@ -120,6 +124,7 @@ def load_checkpoint(
         shards: By path the part of a tensor that is wanted: first element and length along each axis.
         verify: Whether the checksums of tensors are compared.
         allow_pickle: Whether pickled objects may be loaded, which can run any code.
+        progress: As of :meth:`CheckpointManager.load`.
 
     Returns:
         The values; a ``BytesView`` of what :class:`PyCheckpointStore` saved; ``None`` where nothing is.
@@ -133,7 +138,14 @@ def load_checkpoint(
         found = older.latest(uri)
         return None if found is None else older.read(uri, found, rank)
     value = reading.load(
-        checkpoint, rank=rank, into=into, select=select, shards=shards, verify=verify, allow_pickle=allow_pickle
+        checkpoint,
+        rank=rank,
+        into=into,
+        select=select,
+        shards=shards,
+        verify=verify,
+        allow_pickle=allow_pickle,
+        progress=progress,
     )
     stored = checkpoint.manifest()["attempt"] != "" and isinstance(value, bytes)
     return BytesView(value) if stored else value

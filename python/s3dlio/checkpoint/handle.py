@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from s3dlio._s3dlio import Moved
 from s3dlio.errors import ForkedProcessError, StoreTimeoutError
 
 __all__ = ["SaveHandle"]
@@ -25,12 +26,14 @@ class SaveHandle:
     Args:
         work: What is done.
         total: Bytes of all tensors, which are copies by now.
+        moved: Counts those that are written.
     """
 
-    def __init__(self, work: Callable[[], Any], total: int) -> None:
+    def __init__(self, work: Callable[[], Any], total: int, moved: Moved) -> None:
         self._pid = os.getpid()
         self._done = threading.Event()
         self._total = total
+        self._moved = moved
         self._value: Any = None
         self._error: BaseException | None = None
         self.reported = False
@@ -63,10 +66,9 @@ class SaveHandle:
         return self._done.is_set()
 
     def progress(self) -> tuple[int, int]:
-        """Return how many bytes are saved for good, and how many there are: all or nothing, as the commit is."""
+        """Return how many bytes of tensors are written, and how many there are; :meth:`done` tells of the commit."""
         self._own()
-        saved = self._done.is_set() and self._error is None
-        return (self._total if saved else 0), self._total
+        return min(self._moved.bytes, self._total), self._total
 
     def result(self, timeout: float | None = None) -> Any:
         """Wait for the end of the save.

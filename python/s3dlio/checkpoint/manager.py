@@ -7,6 +7,7 @@ import secrets
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from s3dlio import _s3dlio
@@ -16,6 +17,7 @@ from s3dlio.checkpoint.encode import Encoded, encode
 from s3dlio.checkpoint.handle import SaveHandle
 from s3dlio.checkpoint.leaves import framework
 from s3dlio.errors import ConfigError
+from s3dlio.progress import BytesReport, Watch, watching
 
 __all__ = ["CheckpointInfo", "CheckpointManager", "zstd_level"]
 
@@ -157,6 +159,7 @@ class CheckpointManager:
         framework: str = "",
         user_meta: Any = None,
         metrics: Mapping[str, float] | None = None,
+        progress: bool | BytesReport | None = None,
     ) -> str | None:
         """Save a step. The process of rank 0 commits it when the shards of all processes are there.
 
@@ -172,6 +175,8 @@ class CheckpointManager:
             framework: For the manifest.
             user_meta: For the manifest: anything that JSON can hold.
             metrics: For the manifest: figures by which ``gc(keep_best=)`` chooses.
+            progress: ``True`` for a bar (needs ``tqdm``), or a function that is called about ten times a second with
+                the bytes of this process's tensors that are written, and how many there are.
 
         Returns:
             The key of the manifest; ``None`` in processes other than rank 0.
@@ -184,7 +189,9 @@ class CheckpointManager:
         self._settle()
         encoded = self._encode(tree, replicated)
         about = _About.of(epoch, name, framework, user_meta, metrics)
-        return self._save(step, encoded, self._attempt(attempt), overwrite, about)
+        agreed = self._attempt(attempt)
+        with watching(progress, encoded.nbytes) as watch:
+            return self._save(step, encoded, agreed, about, overwrite=overwrite, watch=watch)
 
     def save_async(
         self,
@@ -209,7 +216,9 @@ class CheckpointManager:
         staged = self._encode(tree, replicated).staged()
         agreed = self._attempt(attempt)
         about = _About.of(epoch, name, framework, user_meta, metrics)
-        handle = SaveHandle(lambda: self._save(step, staged, agreed, overwrite, about), staged.nbytes)
+        watch = Watch(None, staged.nbytes)
+        work = partial(self._save, step, staged, agreed, about, overwrite=overwrite, watch=watch)
+        handle = SaveHandle(work, staged.nbytes, watch.moved)
         self._last = handle
         return handle
 
@@ -238,8 +247,10 @@ class CheckpointManager:
             raise ConfigError(message)
         return str(framework("collective").agreed(made))
 
-    def _save(self, step: int, encoded: Encoded, attempt: str, overwrite: bool, about: _About) -> str | None:
-        _s3dlio.checkpoint_save_shard(
+    def _save(
+        self, step: int, encoded: Encoded, attempt: str, about: _About, *, overwrite: bool, watch: Watch
+    ) -> str | None:
+        saving = _s3dlio.checkpoint_save_shard(
             self.base_uri,
             encoded.items,
             encoded.tree,
@@ -251,7 +262,9 @@ class CheckpointManager:
             secrets.randbits(64),
             self.strategy,
             announce=True,
-        ).wait()
+            moved=watch.moved,
+        )
+        watch.wait(saving)
         if self.rank != 0:
             return None
         return _s3dlio.checkpoint_commit(
@@ -278,6 +291,7 @@ class CheckpointManager:
         rank: int | None = None,
         shards: Mapping[str, reading.Region] | None = None,
         verify: bool = True,
+        progress: bool | BytesReport | None = None,
     ) -> Any:
         """Load a step.
 
@@ -290,6 +304,7 @@ class CheckpointManager:
                 others those of the lowest rank; tensors that several make up are whole.
             shards: By path the part of a tensor that is wanted: first element and length along each axis.
             verify: Whether the checksums of tensors are compared.
+            progress: As of :meth:`save`, for the bytes that are read into tensors.
 
         Raises:
             NotFoundError: The step is not there.
@@ -304,6 +319,7 @@ class CheckpointManager:
             shards=shards,
             verify=verify,
             allow_pickle=self.allow_pickle,
+            progress=progress,
         )
 
     def _open(self, step: int | None) -> _s3dlio.Checkpoint:

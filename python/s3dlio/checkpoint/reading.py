@@ -13,6 +13,7 @@ from s3dlio.checkpoint.leaves import Place, place
 from s3dlio.checkpoint.nodes import Node, merge, parse, prune
 from s3dlio.checkpoint.shard import Shard
 from s3dlio.errors import CheckpointError
+from s3dlio.progress import BytesReport, watching
 
 __all__ = ["Region", "load"]
 
@@ -86,9 +87,11 @@ class _Reader:
         place = [node.attributes.get("offsets"), node.attributes.get("lengths")]
         return json.dumps([None if everybodys else node.rank, node.attributes[node.kind], place, own])
 
-    def read(self, *, verify: bool) -> None:
-        for rank, wanted in self.wanted.items():
-            self.checkpoint.read(rank, wanted, verify).wait()
+    def read(self, *, verify: bool, progress: bool | BytesReport | None) -> None:
+        total = sum(memory.nbytes for wanted in self.wanted.values() for *_, memory in wanted)
+        with watching(progress, total) as watch:
+            for rank, wanted in self.wanted.items():
+                watch.wait(self.checkpoint.read(rank, wanted, verify, watch.moved))
 
     def value(self, node: Node) -> Any:
         identity = self._identity(node)
@@ -130,6 +133,7 @@ def load(
     shards: Mapping[str, Region] | None = None,
     verify: bool = True,
     allow_pickle: bool = False,
+    progress: bool | BytesReport | None = None,
 ) -> Any:
     """Load values from an open checkpoint.
 
@@ -141,6 +145,7 @@ def load(
         shards: By path the part of a tensor that is wanted.
         verify: Whether checksums are compared.
         allow_pickle: Whether pickled objects may be loaded.
+        progress: ``True`` for a bar, or a function that is told the bytes read and all bytes.
     """
     reader = _Reader(checkpoint, shards or {}, whole=rank is None)
     world = checkpoint.manifest()["world_size"]
@@ -153,5 +158,5 @@ def load(
             message = f"select: nothing in the checkpoint has a path like {patterns}"
             raise CheckpointError(message)
     _plan(reader, root, into)
-    reader.read(verify=verify)
+    reader.read(verify=verify, progress=progress)
     return root.build(reader.value, allow_pickle=allow_pickle)

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use s3dlio_store::moved::Moved;
 use s3dlio_store::ops;
 use s3dlio_store::region::Region;
 
@@ -35,14 +36,17 @@ struct Job {
 }
 
 /// Reads parts of one shard.
-pub(crate) async fn read_parts(shard: Arc<Shard>, parts: Vec<Part>, verify: bool) -> Result<()> {
+pub(crate) async fn read_parts(shard: Arc<Shard>, parts: Vec<Part>, verify: bool, moved: &Moved) -> Result<()> {
     if parts.iter().any(|part| part.memory.len() as u64 != part.source.end - part.source.start) {
         return Err(CheckpointError::invalid(shard.input.uri(), "the memory to read into has another size"));
     }
     let jobs = jobs(parts, shard.chunk());
     ops::each(jobs, IN_FLIGHT, |job| {
-        let shard = Arc::clone(&shard);
-        async move { shard.run(job, verify).await }
+        let (shard, moved) = (Arc::clone(&shard), moved.clone());
+        async move {
+            let length = job.parts.iter().map(|part| part.source.end - part.source.start).sum();
+            shard.run(job, verify).await.inspect(|()| moved.add(length))
+        }
     })
     .await?;
     Ok(())

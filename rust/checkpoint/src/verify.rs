@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use s3dlio_records::Progress;
+use s3dlio_store::moved::Moved;
 use s3dlio_store::region::Owned;
 use s3dlio_store::{StoreError, Work};
 
@@ -59,7 +60,7 @@ async fn verify_rank(checkpoint: &Arc<Checkpoint>, rank: u32, progress: &Progres
     while at < length {
         let end = length.min(at + WINDOW);
         let (_, memory) = Owned::zeroed(usize::try_from(end - at).unwrap_or(usize::MAX));
-        read_parts(Arc::clone(&shard), vec![Part { source: at..end, memory }], true).await?;
+        read_parts(Arc::clone(&shard), vec![Part { source: at..end, memory }], true, &Moved::default()).await?;
         progress.add(end - at);
         at = end;
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 use s3dlio_runtime::executor::{self, BoxFuture};
+use s3dlio_store::moved;
 use s3dlio_store::work::Step;
 use s3dlio_store::{StoreError, Work};
 
@@ -59,21 +60,49 @@ impl Operation {
 
 #[pymethods]
 impl Operation {
-    /// Runs the operation to its end, with the interpreter released; Ctrl-C breaks it off.
-    fn wait(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        wait(py, self.take()?)?.map_err(Failure::from)??(py)
+    /// Runs the operation to its end, with the interpreter released; Ctrl-C, and an error of `meanwhile`, break it off.
+    #[pyo3(signature = (meanwhile = None))]
+    fn wait(&self, py: Python<'_>, meanwhile: Option<&Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
+        let tell = |_: Python<'_>| meanwhile.map_or(Ok(()), |meanwhile| meanwhile.call0().map(drop));
+        wait_and(py, self.take()?, tell)?.map_err(Failure::from)??(py)
+    }
+}
+
+/// The bytes that operations have moved.
+#[pyclass(frozen, module = "s3dlio._s3dlio")]
+pub struct Moved(pub moved::Moved);
+
+#[pymethods]
+impl Moved {
+    #[new]
+    fn new() -> Self {
+        Self(moved::Moved::default())
+    }
+
+    /// Bytes so far.
+    #[getter]
+    fn bytes(&self) -> u64 {
+        self.0.bytes()
     }
 }
 
 /// Runs work to its end, with the interpreter released; Ctrl-C breaks it off.
 pub fn wait<T: Send>(py: Python<'_>, work: Work<T>) -> PyResult<Result<T, StoreError>> {
+    wait_and(py, work, |_| Ok(()))
+}
+
+fn wait_and<T: Send>(
+    py: Python<'_>,
+    work: Work<T>,
+    meanwhile: impl FnMut(Python<'_>) -> PyResult<()>,
+) -> PyResult<Result<T, StoreError>> {
     let outcome = match work {
         Work::Here(job) => match py.detach(job) {
             Ok(Step::Done(outcome)) => Ok(outcome),
-            Ok(Step::Later(rest)) => drive(py, rest, |_| Ok(()))?,
+            Ok(Step::Later(rest)) => drive(py, rest, meanwhile)?,
             Err(error) => Err(error),
         },
-        Work::Network(future) => drive(py, future, |_| Ok(()))?,
+        Work::Network(future) => drive(py, future, meanwhile)?,
     };
     // The work has let go of what its caller lent; give it back before the caller reuses it.
     buffer::release_returned(py);

@@ -9,7 +9,7 @@
 
 pub mod ahead;
 pub mod array_record;
-mod coalesce;
+pub mod coalesce;
 pub mod convert;
 pub mod disky;
 pub mod error;

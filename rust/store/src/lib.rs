@@ -11,6 +11,7 @@ mod credentials;
 pub mod error;
 mod layers;
 pub mod local;
+pub mod moved;
 pub mod naming;
 pub mod observe;
 pub mod oplog;

@@ -3,7 +3,7 @@
 //! # Algorithm
 //!
 //! The mapping is a stable format, as that of [`permutation`](super::permutation), whose terms it uses; golden vectors in
-//! `tests/sampler.rs` pin it. The blocks are visited in the order of the permutation of their numbers by `(seed, epoch)`.
+//! `tests/loader/sampler.rs` pin it. The blocks are visited in the order of the permutation of their numbers by `(seed, epoch)`.
 //! Every `w` blocks in this order are a window. The records of window `k` stand in the order of the permutation of their
 //! numbers by `(hash(seed, epoch, k), epoch)`, where they are numbered through the blocks in the order of visiting.
 

@@ -2,7 +2,7 @@
 //!
 //! # Algorithm
 //!
-//! The mapping is a stable format; golden vectors in `tests/sampler.rs` pin it. The weights are divided by their greatest
+//! The mapping is a stable format; golden vectors in `tests/loader/sampler.rs` pin it. The weights are divided by their greatest
 //! common divisor; `W` is their sum. A cycle of `W` slots is dealt out: slot `s` goes to the source for which
 //! `weight * (s + 1) - W * (slots that it has)` is largest, the first of several. The positions of all epochs behind each
 //! other are one sequence of such cycles: position `p` of epoch `e` is the number `g = e * n + p` of it. If that is the

@@ -3,7 +3,7 @@
 //! # Algorithm
 //!
 //! The mapping is a stable format: saved loader states and published results depend on it, and golden vectors in
-//! `tests/sampler.rs` pin it. All arithmetic is on unsigned 64-bit integers and wraps; `^` is exclusive or.
+//! `tests/loader/sampler.rs` pin it. All arithmetic is on unsigned 64-bit integers and wraps; `^` is exclusive or.
 //!
 //! * `G = 0x9E3779B97F4A7C15`.
 //! * `mix(z)` is the finaliser of SplitMix64: `z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9`,

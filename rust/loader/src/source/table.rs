@@ -1,8 +1,7 @@
 //! A compact table of objects: all keys in one arena, no string of their own each.
 //!
 //! Keys of a data set mostly begin like their predecessors, so that each is kept as the number of bytes that it shares
-//! with the key before and the bytes behind these. Every sixteenth key is whole: from there a key is put together, which
-//! takes a tenth of a microsecond.
+//! with the key before and the bytes behind these. Every sixteenth key is whole: from there a key is put together.
 
 mod packed;
 
@@ -16,8 +15,8 @@ const UNKNOWN: u64 = u64::MAX;
 
 /// The objects of a data set, in order.
 ///
-/// Ten million keys like `train/n01440764/n01440764_10026.JPEG` with their sizes take about 120 MiB. The roots
-/// (`s3://bucket/`) are kept once each.
+/// Ten million keys like `train/n01440764/n01440764_10026.JPEG` take less than 200 MiB, and any of 40 characters less than
+/// 450 MiB: the tests of discovery hold both. The roots (`s3://bucket/`) are kept once each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ObjectTable {
     roots: Vec<String>,

@@ -86,7 +86,8 @@ impl Template {
     }
 
     /// The key of an object; `None` behind the end.
-    pub(super) fn key(&self, index: u64) -> Option<String> {
+    #[must_use]
+    pub fn key(&self, index: u64) -> Option<String> {
         let Self { before, digits, after, .. } = self;
         (index < self.count).then(|| format!("{before}{:0digits$}{after}", self.start + index))
     }
@@ -119,32 +120,4 @@ fn width(inner: &str) -> Option<usize> {
     }
     let digits = inner.strip_prefix(":0").filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
     digits.parse().ok().filter(|width| (1..=MOST_DIGITS).contains(width))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_counted_up_and_filled_with_zeros() {
-        for (text, index, key) in [
-            ("s3://b/p/img-{:06}.bin", 7, "p/img-000017.bin"),
-            ("s3://b/{}", 0, "10"),
-            ("file:///d/{{{:03}}}", 990, "/d/{1000}"),
-        ] {
-            assert_eq!(Template::parse(text, 10, 1000, None).unwrap().key(index).as_deref(), Some(key), "{text}");
-        }
-        assert_eq!(Template::parse("s3://b/{}", 0, 3, None).unwrap().key(3), None);
-    }
-
-    #[test]
-    fn what_is_no_template_is_refused() {
-        for text in
-            ["s3://b/a", "s3://b/{}{}", "s3://b/{:6}", "s3://b/{:00}", "s3://b/{:099}", "s3://b/{x}", "s3://b/}"]
-        {
-            assert!(matches!(Template::parse(text, 0, 1, None), Err(LoaderError::Config { .. })), "{text}");
-        }
-        assert!(Template::parse("s3://b/{}", 0, 0, None).is_err());
-        assert!(Template::parse("b/{}", 0, 1, None).is_err());
-    }
 }

@@ -9,7 +9,7 @@ mod create;
 mod entries;
 pub(crate) mod headers;
 mod indexed;
-mod pace;
+pub mod pace;
 mod prefix;
 mod stream;
 mod writer;

@@ -167,7 +167,7 @@ impl ObjectStore for LocalStore {
         let (path, mode) = (self.file(location)?, self.mode);
         blocking(move || {
             let pieces: Vec<Bytes> = payload.into_iter().collect();
-            let tag = write::write_pieces(&path, &pieces, mode, &create).map_err(failed)?;
+            let tag = write::write_pieces(&path, &pieces, mode, &create, |_| ()).map_err(failed)?;
             Ok(PutResult { e_tag: Some(tag), version: None, extensions: Default::default() })
         })
         .await

@@ -16,11 +16,17 @@ use crate::error::Result;
 /// [`StoreError::Store`](crate::StoreError::Store) (disk full and the like). The final name is then as it was before
 /// and the temporary file is gone.
 pub fn write(path: &str, data: &[u8], mode: Mode, create: &Create) -> Result<String> {
-    write_pieces(path, &[data], mode, create)
+    write_pieces(path, [data], mode, create, |_| ())
 }
 
 /// As [`write`], with the contents in several pieces.
-pub(crate) fn write_pieces<T: AsRef<[u8]>>(path: &str, pieces: &[T], mode: Mode, create: &Create) -> Result<String> {
+pub(crate) fn write_pieces<T: AsRef<[u8]>>(
+    path: &str,
+    pieces: impl IntoIterator<Item = T>,
+    mode: Mode,
+    create: &Create,
+    written: impl Fn(u64),
+) -> Result<String> {
     allowed(path, mode, create)?;
     let (temporary, file) = Temporary::beside(path, mode)?;
     let sink = Sink::new(file, path, mode)?;
@@ -28,6 +34,7 @@ pub(crate) fn write_pieces<T: AsRef<[u8]>>(path: &str, pieces: &[T], mode: Mode,
     for piece in pieces {
         sink.write(length, piece.as_ref())?;
         length += piece.as_ref().len() as u64;
+        written(piece.as_ref().len() as u64);
     }
     temporary.commit(sink.finish(length)?, path, mode, create)
 }

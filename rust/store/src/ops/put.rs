@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use super::verify::verified;
 use crate::error::{Result, StoreError};
 use crate::local::{Create, Mode};
+use crate::moved::Moved;
 use crate::observe::{self, Verb};
 use crate::registry::{self, Backend};
 use crate::upload::Upload;
@@ -207,6 +208,7 @@ pub(super) async fn send_pieces(
     total: u64,
     size: u64,
     mut next: impl FnMut(usize) -> PutPayload + Send,
+    moved: &Moved,
 ) -> Result<()> {
     let failed = |source| StoreError::object(uri.to_string(), source);
     let mut tasks = JoinSet::new();
@@ -218,7 +220,8 @@ pub(super) async fn send_pieces(
         let length = size.min(total - start);
         let payload = next(usize::try_from(length).unwrap_or(usize::MAX));
         let Some(sending) = upload.put_part(payload) else { break };
-        tasks.spawn(async move { sending.await.map(|()| length) });
+        let moved = moved.clone();
+        tasks.spawn(async move { sending.await.map(|()| length).inspect(|&bytes| moved.add(bytes)) });
         stats::add(Counter::PutRequests, 1);
         start += length;
     }

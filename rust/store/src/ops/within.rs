@@ -12,11 +12,15 @@ use super::put::{self, PART_SIZE};
 use super::stat::{Stat, head, stat_file};
 use crate::error::{Result, StoreError};
 use crate::local::{self, Create, Mode};
+use crate::moved::Moved;
 use crate::observe::{self, Verb};
 use crate::registry::Backend;
 use crate::uri::Scheme;
 use crate::work::on_pool;
 use crate::{Uri, size_cache, upload};
+
+/// Bytes of a local file that are written at once: what is watched moves in steps of these.
+const STEP: usize = 8 << 20;
 
 /// Objects above this are uploaded in parts.
 const SINGLE: u64 = 64 << 20;
@@ -26,16 +30,23 @@ const MOST_PARTS: u64 = 9_000;
 
 /// Writes an object from pieces of memory that lie anywhere, without putting them together first.
 ///
-/// With a condition other than [`Create::Overwrite`] the object goes in one request whatever its size.
+/// With a condition other than [`Create::Overwrite`] the object goes in one request whatever its size. `moved` counts
+/// its bytes as they are written.
 ///
 /// # Errors
 /// As [`put`](super::put()).
-pub async fn put_pieces(backend: &Backend, uri: &Uri, pieces: Vec<Bytes>, condition: Create) -> Result<Option<String>> {
+pub async fn put_pieces(
+    backend: &Backend,
+    uri: &Uri,
+    pieces: Vec<Bytes>,
+    condition: Create,
+    moved: &Moved,
+) -> Result<Option<String>> {
     let length = pieces.iter().map(|piece| piece.len() as u64).sum();
     match backend {
         Backend::Local(mode) => {
-            let (uri, mode) = (uri.clone(), *mode);
-            on_pool(move || write(&uri, &pieces, mode, &condition, length)).await
+            let (uri, mode, moved) = (uri.clone(), *mode, moved.clone());
+            on_pool(move || write(&uri, &pieces, mode, &condition, &moved)).await
         }
         Backend::Object(store) => {
             // The store in memory keeps what it is given, and lent memory changes after the call.
@@ -48,7 +59,7 @@ pub async fn put_pieces(backend: &Backend, uri: &Uri, pieces: Vec<Bytes>, condit
                 return put::upload(backend.clone(), uri.clone(), body, condition).await;
             }
             let span = observe::begin(Verb::Put, uri);
-            let result = send(&**store, uri, &pieces, length).await;
+            let result = send(&**store, uri, &pieces, length, moved).await;
             size_cache::forget(store, uri);
             if result.is_ok() {
                 stats::add(Counter::PutBytes, length);
@@ -59,9 +70,11 @@ pub async fn put_pieces(backend: &Backend, uri: &Uri, pieces: Vec<Bytes>, condit
     }
 }
 
-fn write(uri: &Uri, pieces: &[Bytes], mode: Mode, condition: &Create, length: u64) -> Result<Option<String>> {
+fn write(uri: &Uri, pieces: &[Bytes], mode: Mode, condition: &Create, moved: &Moved) -> Result<Option<String>> {
+    let length = pieces.iter().map(|piece| piece.len() as u64).sum();
     let span = observe::begin(Verb::Put, uri);
-    let result = local::write_pieces(&uri.key, pieces, mode, condition);
+    let steps = pieces.iter().flat_map(|piece| piece.chunks(STEP));
+    let result = local::write_pieces(&uri.key, steps, mode, condition, |bytes| moved.add(bytes));
     if result.is_ok() {
         stats::add(Counter::PutRequests, 1);
         stats::add(Counter::PutBytes, length);
@@ -70,16 +83,24 @@ fn write(uri: &Uri, pieces: &[Bytes], mode: Mode, condition: &Create, length: u6
     result.map(Some)
 }
 
-async fn send(store: &dyn ObjectStore, uri: &Uri, pieces: &[Bytes], length: u64) -> Result<Option<String>> {
+async fn send(
+    store: &dyn ObjectStore,
+    uri: &Uri,
+    pieces: &[Bytes],
+    length: u64,
+    moved: &Moved,
+) -> Result<Option<String>> {
     let path = uri.object_path()?;
     let failed = |source| StoreError::object(uri.to_string(), source);
     if length <= SINGLE {
         stats::add(Counter::PutRequests, 1);
         let options = PutOptions { mode: PutMode::Overwrite, ..Default::default() };
         let payload = pieces.iter().cloned().collect::<PutPayload>();
-        return Ok(store.put_opts(&path, payload, options).await.map_err(failed)?.e_tag);
+        let written = store.put_opts(&path, payload, options).await.map_err(failed)?;
+        moved.add(length);
+        return Ok(written.e_tag);
     }
-    send_parts(store, uri, &path, pieces, length).await
+    send_parts(store, uri, &path, pieces, length, moved).await
 }
 
 async fn send_parts(
@@ -88,12 +109,13 @@ async fn send_parts(
     path: &Path,
     pieces: &[Bytes],
     length: u64,
+    moved: &Moved,
 ) -> Result<Option<String>> {
     let failed = |source| StoreError::object(uri.to_string(), source);
     let part = PART_SIZE.max(length.div_ceil(MOST_PARTS).next_multiple_of(1 << 20));
     let mut upload = upload::Upload::new(store.put_multipart(path).await.map_err(failed)?);
     let mut rest = Pieces { pieces, at: 0 };
-    let sent = put::send_pieces(&mut upload, uri, length, part, |size| rest.take(size)).await;
+    let sent = put::send_pieces(&mut upload, uri, length, part, |size| rest.take(size), moved).await;
     if let Err(error) = sent {
         upload.abort().await;
         return Err(error);

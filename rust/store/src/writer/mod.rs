@@ -15,4 +15,4 @@ mod stream;
 mod upload;
 
 pub use handle::{Encode, Writer, WriterStats};
-pub use options::WriterOptions;
+pub use options::{Sizes, WriterOptions};
