@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import s3dlio
 from s3dlio import ConfigError, CorruptDataError, NotFoundError, S3JaxIterable, StateMismatchError, TransformError
+from s3dlio.errors import CheckpointError
 
 from tests.fixtures.archives import COUNT, archive
 from tests.fixtures.servers import free_port
@@ -324,9 +325,10 @@ class TestGrain:
         assert sj.Source(f"file://{tmp_path}/", pattern="*2.bin")[0].tolist() == [2, 0, 0, 0]
 
 
-def test_two_processes_make_global_arrays(arrays) -> None:
+def two_processes(program: str, place: str) -> list[str]:
+    """Run a program as two processes with two devices each; the last line of each."""
     port = free_port()
-    command = [sys.executable, "-m", "tests.frameworks.programs.jax_processes", arrays, str(port)]
+    command = [sys.executable, "-m", f"tests.frameworks.programs.{program}", place, str(port)]
     environment = os.environ | {"JAX_NUM_CPU_DEVICES": "2"}
     processes = [
         subprocess.Popen(
@@ -336,12 +338,43 @@ def test_two_processes_make_global_arrays(arrays) -> None:
     ]
     said = [process.communicate(timeout=90) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
-    found = [json.loads(out.splitlines()[-1]) for out, _ in said]
+    return [out.splitlines()[-1] for out, _ in said]
+
+
+def test_two_processes_make_global_arrays(arrays) -> None:
+    found = [json.loads(line) for line in two_processes("jax_processes", arrays)]
     for rank, one in enumerate(found):
         assert [tuple(batch) for batch in one["own"]] == pure(0, rank, 2)
         assert (one["state"]["rank"], one["state"]["world"]) == (rank, 2)
     whole = [sum(a) + sum(b) for a, b in zip(pure(0, 0, 2), pure(0, 1, 2), strict=True)]
     assert found[0]["sums"] == found[1]["sums"] == whole
+
+
+class TestCheckpoints:
+    """Arrays over a mesh are saved in parts, and loaded under another."""
+
+    def test_two_processes(self, tmp_path) -> None:
+        assert two_processes("jax_checkpoints", f"file://{tmp_path}/c") == ["both agree"] * 2
+        loaded = s3dlio.CheckpointManager(f"file://{tmp_path}/c").load()
+        whole = np.arange(16 * 6, dtype=np.float32).reshape(16, 6)
+        assert sorted(loaded["model"]) == ["copied", "copies", "grid", "rows", "turned"]
+        assert all(np.array_equal(array, whole) for array in loaded["model"].values())
+
+    def test_one_process_with_another_mesh(self, jax, tmp_path) -> None:
+        devices = np.array(jax.devices())
+        assert len(devices) > 1
+
+        def sharding(*axes: str | None) -> Any:
+            return jax.sharding.NamedSharding(jax.sharding.Mesh(devices, ("x",)), jax.sharding.PartitionSpec(*axes))
+
+        whole = np.arange(8 * len(devices), dtype=np.int32).reshape(-1, len(devices))
+        s3dlio.save_checkpoint(f"file://{tmp_path}/c", {"w": jax.device_put(whole, sharding("x"))})
+        into = {"w": jax.device_put(np.zeros_like(whole), sharding(None, "x"))}
+        loaded = s3dlio.load_checkpoint(f"file://{tmp_path}/c", into=into)
+        assert loaded["w"].sharding == into["w"].sharding
+        assert np.array_equal(loaded["w"], whole)
+        with pytest.raises(CheckpointError, match="w: found a tensor of shape"):
+            s3dlio.load_checkpoint(f"file://{tmp_path}/c", into={"w": into["w"][:3]})
 
 
 @pytest.mark.usefixtures("jax")

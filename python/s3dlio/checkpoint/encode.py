@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from s3dlio import _s3dlio
-from s3dlio.checkpoint.leaves import Packed, framework, pack
+from s3dlio.checkpoint.leaves import Packed, framework, pack, part
 from s3dlio.checkpoint.shard import Shard
 from s3dlio.errors import CheckpointError
 
@@ -138,9 +138,10 @@ class _Encoder:
                 node = {f"{kind.__name__}_in": ""}
                 self.tensor(path, Packed("U8", (len(value),), np.frombuffer(value, np.uint8), node), None)
             return True
-        packed = pack(value.local if kind is Shard else value)
+        shard = value if isinstance(value, Shard) else part(value, path)
+        packed = pack(value if shard is None else shard.local)
         if packed is not None:
-            self.tensor(path, packed, value)
+            self.tensor(path, packed, shard or value)
         return packed is not None
 
     def tensor(self, path: str, packed: Packed, value: Any) -> None:
@@ -212,7 +213,7 @@ def encode(
         mine = shard is None and any(fnmatch.fnmatchcase(path, pattern) for pattern in replicated)
         if mine:
             leaf.node["global"] = True
-        if known is not None:
+        if known is not None or not (shard is None or shard.stored):
             continue
         if identity is not None:
             names[identity] = name

@@ -10,7 +10,7 @@ from s3dlio._s3dlio import BytesView
 from s3dlio.arguments import at_least
 from s3dlio.checkpoint import older, reading
 from s3dlio.checkpoint.encode import encode
-from s3dlio.checkpoint.leaves import framework
+from s3dlio.checkpoint.leaves import processes
 from s3dlio.checkpoint.manager import zstd_level
 from s3dlio.checkpoint.store import PyCheckpointStore
 from s3dlio.errors import CheckpointError, ConfigError, NotFoundError, UnsupportedError
@@ -242,11 +242,15 @@ def save_distributed_shard(uri: str, *given: Any, **named: Any) -> dict[str, Any
 
 
 def _world_size() -> int:
-    ranks = framework("collective").ranks()
+    job = processes()
+    ranks = None if job is None else job.ranks()
     if ranks is None:
-        message = "option `world_size`: found none, expected the number of processes, as torch.distributed does not run"
+        message = (
+            "option `world_size`: found none, expected the number of processes, as neither torch.distributed nor "
+            "jax.distributed runs"
+        )
         raise ConfigError(message)
-    return int(ranks[1])
+    return ranks[1]
 
 
 def finalize_distributed_checkpoint(base_uri: str = "", *given: Any, **named: Any) -> str:

@@ -6,14 +6,15 @@ import importlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from s3dlio.checkpoint.shard import Shard
 from s3dlio.errors import CheckpointError, CorruptDataError
 
-__all__ = ["Packed", "Place", "framework", "pack", "place", "plain_place"]
+__all__ = ["Packed", "Place", "Processes", "framework", "pack", "part", "place", "plain_place", "processes", "target"]
 
 # The names of safetensors for NumPy's kinds and widths.
 _STORED = {
@@ -34,6 +35,18 @@ _ADDED = {
 }
 
 
+# Frameworks with tensors over several processes or devices.
+_TENSORS = ("torch", "jax")
+
+# Modules that are imported only where their framework is there.
+_FRAMEWORKS = {
+    "torch": "s3dlio.torch.leaves",
+    "torch processes": "s3dlio.torch.collective",
+    "jax": "s3dlio.jax.arrays",
+    "jax processes": "s3dlio.jax.arrays",
+}
+
+
 @dataclass(frozen=True)
 class Packed:
     """A tensor on its way out: how it is stored, its memory, and what the tree says of it."""
@@ -46,6 +59,17 @@ class Packed:
     extra: int = 0
 
 
+class Processes(Protocol):
+    """The processes of a job, as a framework knows them."""
+
+    def ranks(self) -> tuple[int, int] | None:
+        """Return rank and world size; ``None`` where the framework runs a single process."""
+
+    def agreed(self, digits: str) -> str:
+        """Return the hexadecimal digits of rank 0, in all processes."""
+        ...
+
+
 @dataclass(frozen=True)
 class Place:
     """A tensor on its way in: the memory that is filled, and what a node of the tree makes of it."""
@@ -55,8 +79,30 @@ class Place:
 
 
 def framework(name: str) -> Any:
-    """Return a module of a framework: the one of its tensors, or of its processes."""
-    return importlib.import_module({"torch": "s3dlio.torch.leaves", "collective": "s3dlio.torch.collective"}[name])
+    """Return a module of ours for a framework."""
+    return importlib.import_module(_FRAMEWORKS[name])
+
+
+def processes() -> Processes | None:
+    """Return the first framework that runs this process as one of several, ``None`` where none does."""
+    found = (framework(f"{name} processes") for name in _TENSORS if name in sys.modules)
+    return next((job for job in found if job.ranks() is not None), None)
+
+
+def part(value: Any, path: str) -> Shard | None:
+    """Return this process's part of a tensor that several processes make up; ``None`` for anything else.
+
+    Raises:
+        TypeError: What it would store is no box.
+    """
+    found = (framework(name).part(value, path) for name in _TENSORS if name in sys.modules)
+    return next((shard for shard in found if shard is not None), None)
+
+
+def target(into: Any) -> tuple[Shard, Callable[[Any], Any]] | None:
+    """Return the part that an array over several devices needs, and what it makes of it; ``None`` for anything else."""
+    found = (framework(name).target(into) for name in _TENSORS if name in sys.modules)
+    return next((made for made in found if made is not None), None)
 
 
 def _flat(array: NDArray[Any]) -> NDArray[np.uint8]:
@@ -139,7 +185,7 @@ def place(node: dict[str, Any], stored: str, shape: tuple[int, ...], into: Any) 
         raise CorruptDataError(message)
     dtype = _dtype(str(node.get("dtype")))
     logical = _logical(dtype, stored, shape)
-    if kind == "jax":
+    if kind == "jax" and not isinstance(into, np.ndarray):
         array = np.empty(logical, dtype)
         return Place(_flat(array), lambda _: _jax(array))
     return _array_place(logical, dtype, into)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +14,7 @@ from s3dlio.arguments import at_least
 from s3dlio.checkpoint import reading
 from s3dlio.checkpoint.encode import Encoded, encode
 from s3dlio.checkpoint.handle import SaveHandle
-from s3dlio.checkpoint.leaves import framework
+from s3dlio.checkpoint.leaves import processes
 from s3dlio.errors import ConfigError
 from s3dlio.progress import BytesReport, Watch, watching
 
@@ -111,7 +110,7 @@ class CheckpointManager:
 
     Args:
         base_uri: A directory of any store.
-        rank: This process; by default that of ``torch.distributed`` where it runs, else 0.
+        rank: This process; by default that of ``torch.distributed`` or ``jax.distributed`` where one runs, else 0.
         world_size: Number of processes; likewise, else 1.
         compress: ``True`` or a level of zstd; ``False`` stores plain safetensors files.
         allow_pickle: Whether values that the format does not know are pickled, and loaded again.
@@ -134,7 +133,8 @@ class CheckpointManager:
         timeout: float = 600.0,
     ) -> None:
         self.base_uri = base_uri
-        found = _distributed()
+        job = processes()
+        found = None if job is None else job.ranks()
         self.rank = at_least("rank", (found[0] if found else 0) if rank is None else rank, 0)
         self.world_size = at_least("world_size", (found[1] if found else 1) if world_size is None else world_size, 1)
         if self.rank >= self.world_size:
@@ -167,7 +167,8 @@ class CheckpointManager:
             step: The step.
             tree: The values of this process.
             attempt: 32 hexadecimal digits that all processes of this save share and no other save has. Needed with
-                several processes, unless ``torch.distributed`` runs, which then agrees on them.
+                several processes, unless ``torch.distributed`` or ``jax.distributed`` runs, which then
+                agrees on them.
             overwrite: Whether a checkpoint of this step is replaced; until the commit it stays as it is.
             replicated: Patterns of paths whose tensors are the same in all processes: each is stored once.
             epoch: For the manifest.
@@ -242,10 +243,11 @@ class CheckpointManager:
         made = secrets.token_hex(16)
         if self.world_size == 1:
             return made
-        if _distributed() is None:
+        job = processes()
+        if job is None:
             message = "option `attempt`: with several processes all must give the same 32 hexadecimal digits"
             raise ConfigError(message)
-        return str(framework("collective").agreed(made))
+        return job.agreed(made)
 
     def _save(
         self, step: int, encoded: Encoded, attempt: str, about: _About, *, overwrite: bool, watch: Watch
@@ -379,11 +381,3 @@ class CheckpointManager:
         unwanted = _s3dlio.checkpoint_unwanted(self.base_uri, last, every, best).wait()
         removed, _ = _s3dlio.checkpoint_gc(self.base_uri, unwanted, grace).wait()
         return removed
-
-
-def _distributed() -> tuple[int, int] | None:
-    """Return rank and world size of ``torch.distributed``, where it runs."""
-    if "torch" not in sys.modules:
-        return None
-    ranks: tuple[int, int] | None = framework("collective").ranks()
-    return ranks

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
 
 from s3dlio import _s3dlio
-from s3dlio.checkpoint.leaves import Place, place
+from s3dlio.checkpoint.leaves import Place, place, target
 from s3dlio.checkpoint.nodes import Node, merge, parse, prune
 from s3dlio.checkpoint.shard import Shard
 from s3dlio.errors import CheckpointError
@@ -53,8 +53,14 @@ class _Reader:
             message = f"{node.path or 'data'}: no shard holds the tensor {name!r}"
             raise CheckpointError(message)
         stored, shape = known
-        region = self._region(node, into) if whole is not None else None
+        spread = target(into)
+        if spread is not None:
+            into = spread[0]
+        region = self._region(node, into) if whole is not None or isinstance(into, Shard) else None
         if isinstance(into, Shard):
+            if tuple(shape[: len(into.global_shape)]) != into.global_shape:
+                message = f"{node.path or 'data'}: found a tensor of shape {shape}, expected {list(into.global_shape)}"
+                raise CheckpointError(message)
             into = into.local
         if region is not None:
             extra = list(shape[len(region[0]) :])
@@ -66,6 +72,8 @@ class _Reader:
             memory = np.empty(shape, np.uint8).reshape(-1)
             kind = bytearray if node.kind == "bytearray_in" else bytes
             made = Place(memory, lambda _: kind(memory))
+        if spread is not None:
+            made = _spread(made, spread[1])
         self.places[identity] = made
         self.wanted.setdefault(node.rank, []).append((name, whole is not None, region, made.memory))
 
@@ -99,6 +107,11 @@ class _Reader:
         if value not in self.values:
             self.values[value] = self.places[identity].finish(node.attributes)
         return self.values[value]
+
+
+def _spread(made: Place, finish: Callable[[Any], Any]) -> Place:
+    """Have a part, once it is read, made what it is a part of."""
+    return Place(made.memory, lambda node: finish(made.finish(node)))
 
 
 def _inside(into: Any, node: Node, key: Any, number: int) -> Any:

@@ -19,13 +19,15 @@ class Shard:
         local: The part: a NumPy array or a torch tensor.
         global_shape: Shape of the whole.
         offsets: First element of the part along each axis.
+        stored: Whether this process stores it; ``False`` where another one that has the same part does.
 
     Raises:
         ConfigError: The part does not lie inside the whole.
     """
 
-    def __init__(self, local: Any, global_shape: Sequence[int], offsets: Sequence[int]) -> None:
+    def __init__(self, local: Any, global_shape: Sequence[int], offsets: Sequence[int], *, stored: bool = True) -> None:
         self.local = local
+        self.stored = stored
         self.global_shape = tuple(int(length) for length in global_shape)
         self.offsets = tuple(int(offset) for offset in offsets)
         lengths = tuple(int(length) for length in local.shape)

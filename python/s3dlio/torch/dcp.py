@@ -337,7 +337,7 @@ class DCPReader(StorageReader):
             stored, shape = known[name]
             extra = list(shape[len(item.lengths) :])
             lengths = [*item.lengths, *extra]
-            base, memory = leaves.target(stored, tuple(lengths), len(extra), target)
+            base, memory = leaves.memory_for(stored, tuple(lengths), len(extra), target)
             wanted.append((name, False, ([*item.storage_offsets, *(0 for _ in extra)], lengths), memory))
             finished.append((item, target, base))
         checkpoint.read(rank, wanted, self.verify, _s3dlio.Moved()).wait()

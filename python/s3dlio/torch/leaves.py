@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -14,12 +15,15 @@ import torch
 from numpy.typing import NDArray
 
 from s3dlio.checkpoint.leaves import Packed, Place
+from s3dlio.checkpoint.shard import Shard
 from s3dlio.errors import CheckpointError, CorruptDataError
 
 __all__ = [
     "from_scalar",
     "is_tensor",
+    "memory_for",
     "pack",
+    "part",
     "place",
     "plain_place",
     "scalar",
@@ -92,6 +96,34 @@ def pack(value: Any) -> Packed | None:
     plain = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous()
     extra = 1 if name in _COMPLEX else 0
     return Packed(stored, (*tensor.shape, *([2] * extra)), _memory(plain), node, extra)
+
+
+def part(value: Any, path: str) -> Shard | None:
+    """Return the part of a ``DTensor`` that this process holds; the first of those with the same part stores it.
+
+    Raises:
+        TypeError: Its parts are summands of it.
+    """
+    tensors = sys.modules.get("torch.distributed.tensor")
+    if tensors is None or not isinstance(value, tensors.DTensor):
+        return None
+    if any(placement.is_partial() for placement in value.placements):
+        message = f"{path}: a DTensor with partial sums cannot be saved; redistribute it first: {value.placements}"
+        raise TypeError(message)
+    coordinate = value.device_mesh.get_coordinate()
+    if coordinate is None:
+        message = f"{path}: this process is not in the mesh of the DTensor, {value.device_mesh}"
+        raise TypeError(message)
+    copies = zip(coordinate, value.placements, strict=True)
+    stored = all(number == 0 for number, placement in copies if placement.is_replicate())
+    (chunk,) = value.__create_chunk_list__()
+    return Shard(value.detach().to_local(), value.shape, chunk.offsets, stored=stored)
+
+
+def target(into: Any) -> tuple[Shard, Callable[[Any], Any]] | None:
+    """Return the part of a ``DTensor`` that is read into it; ``None`` for what is none."""
+    shard = part(into, "into")
+    return None if shard is None else (shard, lambda _: into)
 
 
 def share(packed: list[tuple[str, Packed, Any]]) -> list[tuple[str, Packed, Any]]:
@@ -198,7 +230,7 @@ def _finished(base: torch.Tensor, node: dict[str, Any]) -> torch.Tensor:
     return tensor.detach().requires_grad_(bool(node.get("grad")))
 
 
-def target(
+def memory_for(
     stored: str, shape: tuple[int, ...], extra: int, tensor: torch.Tensor
 ) -> tuple[torch.Tensor | None, NDArray[np.uint8]]:
     """Return the memory for a part of a tensor, and what is to be copied into it then if that is not its own."""

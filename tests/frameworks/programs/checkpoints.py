@@ -12,8 +12,8 @@ import torch.distributed.checkpoint as dcp
 from s3dlio.checkpoint import CheckpointManager, Shard
 from s3dlio.torch.dcp import DCPReader, DCPWriter
 from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor, Replicate, distribute_tensor, zeros
 from torch.distributed.tensor import Shard as Along
-from torch.distributed.tensor import distribute_tensor, zeros
 
 WHOLE = torch.arange(30 * 6, dtype=torch.float32).reshape(30, 6)
 
@@ -46,6 +46,34 @@ def check(loaded: dict[str, Any], axis: int) -> None:
     assert loaded["rng"] == random.Random(5).getstate()  # noqa: S311
 
 
+def spread(value: torch.Tensor) -> dict[str, DTensor]:
+    """The tensor, over the ranks in every way."""
+    size = dist.get_world_size()
+    line = init_device_mesh("cpu", (size,))
+    grid = init_device_mesh("cpu", (size // 2, 2))
+    return {
+        "rows": distribute_tensor(value, line, [Along(0)]),
+        "columns": distribute_tensor(value, line, [Along(1)]),
+        "copies": distribute_tensor(value, line, [Replicate()]),
+        "grid": distribute_tensor(value, grid, [Along(1), Along(0)]),
+        "copied rows": distribute_tensor(value, grid, [Replicate(), Along(0)]),
+    }
+
+
+def load_spread(base: str) -> None:
+    manager = CheckpointManager(base)
+    assert manager.world_size == dist.get_world_size()
+    into = spread(torch.zeros_like(WHOLE))
+    # What was spread in one way is loaded into what is spread in another.
+    names = [*into]
+    turned = dict(zip(names, [into[name] for name in (*names[1:], names[0])], strict=True))
+    loaded = manager.load(into={"model": turned})["model"]
+    for name in names:
+        assert loaded[name] is turned[name]
+        assert torch.equal(turned[name].full_tensor(), WHOLE), name
+        assert torch.equal(manager.load(select=[f"model.{name}"])["model"][name], WHOLE)
+
+
 def main() -> None:
     what, uri = sys.argv[1:]
     dist.init_process_group("gloo")
@@ -58,8 +86,12 @@ def main() -> None:
         manager.save(1, {"w": Shard(rows[dist.get_rank()], WHOLE.shape, (start, 0))})
         dist.barrier()
         assert torch.equal(manager.load()["w"], WHOLE)
+        CheckpointManager(f"{uri}/spread").save(1, {"model": spread(WHOLE)})
+        dist.barrier()
     elif what == "foreign":
         dcp.save(state(filled=True, axis=0), checkpoint_id=uri.removeprefix("file://"))
+    if what != "foreign":
+        load_spread(f"{uri}/spread")
     for place in [uri] if what == "foreign" else [uri, f"{uri}/async"]:
         for axis in (0, 1):
             loaded = state(filled=False, axis=axis)
