@@ -22,9 +22,10 @@ INTERNAL = {
     "s3dlio-cli": {"s3dlio-formats", "s3dlio-runtime", "s3dlio-store", "s3dlio-records", "s3dlio-checkpoint"},
     "s3dlio-python": {
         *("s3dlio-formats", "s3dlio-runtime", "s3dlio-store", "s3dlio-records", "s3dlio-loader", "s3dlio-cli"),
-        "s3dlio-checkpoint",
+        *("s3dlio-checkpoint", "s3dlio-unify"),
     },
     "s3dlio-testkit": {"s3dlio-formats", "s3dlio-runtime", "s3dlio-store"},
+    "s3dlio-unify": set(),
 }
 DEV_ONLY = {"s3dlio-testkit"}
 
@@ -39,6 +40,7 @@ NEVER = {
     "s3dlio-cli": {"object_store", "npyz", "zip", "tch"},
     "s3dlio-python": {"object_store", "npyz", "zip", "tch"},
     "s3dlio-testkit": {"tch"},
+    "s3dlio-unify": {"tch"},
 }
 # Their global pools or worker threads hang after a fork.
 BANNED = {"rayon", "pyo3-log", "tokio-uring", "monoio", "compio"}
