@@ -360,6 +360,29 @@ class TestCheckpoints:
         assert sorted(loaded["model"]) == ["copied", "copies", "grid", "rows", "turned"]
         assert all(np.array_equal(array, whole) for array in loaded["model"].values())
 
+    @pytest.mark.parametrize("kind", ["threefry2x32", "rbg", "unsafe_rbg"])
+    def test_keys_of_random_numbers(self, jax, tmp_path, kind) -> None:
+        keys = {"one": jax.random.key(3, impl=kind), "many": jax.random.split(jax.random.key(4, impl=kind), 6)}
+        s3dlio.save_checkpoint(f"file://{tmp_path}/c", keys)
+        loaded = s3dlio.load_checkpoint(f"file://{tmp_path}/c")
+        for name, key in keys.items():
+            assert loaded[name].dtype == key.dtype
+            assert loaded[name].shape == key.shape
+            assert np.array_equal(jax.random.key_data(loaded[name]), jax.random.key_data(key))
+
+    @pytest.mark.parametrize(
+        "name",
+        ["bfloat16", "int4", "uint4", "float8_e4m3fn", "float8_e5m2", "float8_e4m3b11fnuz", "float8_e5m2fnuz"],
+    )
+    def test_types_that_numpy_does_not_have(self, jax, tmp_path, name) -> None:
+        array = jax.numpy.arange(7).astype(name).reshape(7, 1)
+        for value in (array, np.asarray(array)):
+            s3dlio.save_checkpoint(f"file://{tmp_path}/c", {"a": value})
+            loaded = s3dlio.load_checkpoint(f"file://{tmp_path}/c")["a"]
+            assert type(loaded) is type(value)
+            assert loaded.dtype == array.dtype
+            assert np.array_equal(np.asarray(loaded).astype(np.float32), np.asarray(array).astype(np.float32))
+
     def test_one_process_with_another_mesh(self, jax, tmp_path) -> None:
         devices = np.array(jax.devices())
         assert len(devices) > 1

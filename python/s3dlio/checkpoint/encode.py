@@ -114,6 +114,10 @@ class _Encoder:
             self.nodes.append({"torch_sparse": len(parts)})
             for number, item in enumerate(parts):
                 self.value(item, f"{path}.{number}", depth + 1)
+        elif "jax" in sys.modules and (parts := framework("jax").parts(value)) is not None:
+            self.nodes.append({"jax_key": len(parts)})
+            for number, item in enumerate(parts):
+                self.value(item, f"{path}.{number}", depth + 1)
         else:
             return False
         return True

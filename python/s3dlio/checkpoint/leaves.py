@@ -32,6 +32,19 @@ _ADDED = {
     "float8_e4m3fn": "F8_E4M3",
     "float8_e5m2": "F8_E5M2",
     "float8_e8m0fnu": "F8_E8M0",
+    # Without a name there: their bytes, one for each element.
+    "float8_e3m4": "U8",
+    "float8_e4m3": "U8",
+    "float8_e4m3b11fnuz": "U8",
+    "float8_e4m3fnuz": "U8",
+    "float8_e5m2fnuz": "U8",
+    "float6_e2m3fn": "U8",
+    "float6_e3m2fn": "U8",
+    "float4_e2m1fn": "U8",
+    "int4": "U8",
+    "int2": "U8",
+    "uint4": "U8",
+    "uint2": "U8",
 }
 
 

@@ -22,7 +22,7 @@ __all__ = ["REFERENCES", "Node", "merge", "parse", "prune"]
 REFERENCES = ("tensor", "bytes_in", "bytearray_in", "pickle_in")
 
 _PAIRS = ("dict", "odict")
-_SEQUENCES = ("list", "tuple", "set", "frozenset", "torch_sparse")
+_SEQUENCES = ("list", "tuple", "set", "frozenset", "torch_sparse", "jax_key")
 
 
 class Node:
@@ -81,6 +81,8 @@ def _mapping(kind: str, keys: list[Any], items: list[Any], metadata: Any) -> Any
 def _sequence(kind: str, items: list[Any]) -> Any:
     if kind == "torch_sparse":
         return framework("torch").unsparse(items)
+    if kind == "jax_key":
+        return framework("jax").from_parts(items)
     makers: dict[str, Callable[[list[Any]], Any]] = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
     return makers[kind](items)
 

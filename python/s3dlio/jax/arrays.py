@@ -14,8 +14,9 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from s3dlio.checkpoint.shard import Shard
+from s3dlio.errors import CorruptDataError
 
-__all__ = ["agreed", "part", "ranks", "target"]
+__all__ = ["agreed", "from_parts", "part", "parts", "ranks", "target"]
 
 # First elements and lengths along each axis.
 Box = tuple[tuple[int, ...], tuple[int, ...]]
@@ -30,6 +31,23 @@ def agreed(digits: str) -> str:
     """Return the hexadecimal digits of process 0, in all processes."""
     given = np.frombuffer(bytes.fromhex(digits), np.uint8)
     return np.asarray(multihost_utils.broadcast_one_to_all(given)).astype(np.uint8).tobytes().hex()
+
+
+def parts(value: Any) -> list[Any] | None:
+    """Take an array of keys of random numbers apart; ``None`` for anything else."""
+    if not isinstance(value, jax.Array) or not jax.numpy.issubdtype(value.dtype, jax.dtypes.prng_key):
+        return None
+    return [str(jax.random.key_impl(value)), jax.random.key_data(value)]
+
+
+def from_parts(items: list[Any]) -> Any:
+    """Put an array of keys together; JAX checks that their data fit their kind."""
+    try:
+        kind, data = items
+        return jax.random.wrap_key_data(data, impl=kind)
+    except (TypeError, ValueError) as error:
+        message = f"the checkpoint has keys of random numbers whose parts do not fit together: {error}"
+        raise CorruptDataError(message) from error
 
 
 def _box(index: tuple[slice, ...], shape: tuple[int, ...]) -> Box:

@@ -32,8 +32,16 @@ pub struct Tree {
 }
 
 /// Containers, and how many nodes each of their items takes.
-pub(crate) const CONTAINERS: [(&str, u64); 7] =
-    [("dict", 2), ("odict", 2), ("list", 1), ("tuple", 1), ("set", 1), ("frozenset", 1), ("torch_sparse", 1)];
+pub(crate) const CONTAINERS: [(&str, u64); 8] = [
+    ("dict", 2),
+    ("odict", 2),
+    ("list", 1),
+    ("tuple", 1),
+    ("set", 1),
+    ("frozenset", 1),
+    ("torch_sparse", 1),
+    ("jax_key", 1),
+];
 
 impl Tree {
     /// Parses a tree from its text.
