@@ -114,7 +114,7 @@ check: build ## Formatting, lints, types, layers, architecture
 	$(BIN)/pytest tests/architecture
 
 .PHONY: test
-test: check test-rust test-python ## Everything: check, Rust tests, Python tests
+test: check test-rust test-wheel test-python ## Everything: check, Rust tests, the wheel, Python tests
 
 .PHONY: test-rust
 test-rust: own-target ## Rust tests only
@@ -123,6 +123,12 @@ test-rust: own-target ## Rust tests only
 	else \
 	  cargo test $(RUST_TESTS) --no-fail-fast; \
 	fi
+
+.PHONY: test-wheel
+test-wheel: build ## The wheel in an empty environment without a compiler
+	rm -rf dist/test
+	$(BIN)/maturin build --quiet --release --locked --out dist/test
+	$(BIN)/python -m tests.packaging.wheel dist/test/*.whl
 
 .PHONY: test-python
 test-python: build build-testkit setup-servers ## Python tests only
