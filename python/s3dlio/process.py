@@ -75,6 +75,8 @@ class Stats(TypedDict):
     head_requests: int
     delete_requests: int
     retries: int
+    cache_hits: int
+    cache_bytes: int
     stores: dict[str, dict[str, VerbStats]]
 
 
@@ -102,8 +104,9 @@ def stats() -> Stats:
     """Return the statistics of this process since it started; a forked child goes on from its parent's.
 
     The flat keys count requests and bytes on all stores together: ``get_requests``, ``get_bytes``, ``put_requests``,
-    ``put_bytes``, ``list_requests``, ``head_requests``, ``delete_requests``, and ``retries``, the requests that failed
-    in a way that is tried again. ``stores`` has operations, errors, bytes and latencies by scheme and verb, for
+    ``put_bytes``, ``list_requests``, ``head_requests``, ``delete_requests``, ``retries``, the requests that failed in a
+    way that is tried again, and ``cache_hits`` and ``cache_bytes``, the reads that the local cache answered: they count
+    as requests too. ``stores`` has operations, errors, bytes and latencies by scheme and verb, for
     instance ``stats()["stores"]["s3"]["get"]["latency"]["p99"]``; a large operation may be several requests. Verbs
     that were not used are left out.
     """
@@ -120,6 +123,8 @@ def stats() -> Stats:
         "head_requests": counters["head_requests"],
         "delete_requests": counters["delete_requests"],
         "retries": counters["retries"],
+        "cache_hits": counters["cache_hits"],
+        "cache_bytes": counters["cache_bytes"],
         "stores": stores,
     }
 

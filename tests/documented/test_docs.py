@@ -24,6 +24,7 @@ PAGES = (
     "compat.md",
     "datasets.md",
     "disky.md",
+    "howto/cache.md",
     "howto/credentials.md",
     "howto/ranks.md",
     "howto/slow.md",
@@ -62,11 +63,16 @@ def test_every_example_is_run_somewhere() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_the_examples_run(page: str, data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_examples_run(
+    page: str, data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if page == "howto/cache.md":
+        monkeypatch.setenv("S3DLIO_READ_CACHE", str(tmp_path))
     records = [b"%d" % number for number in range(100)]
     names = run_document(page, data, {"/tmp/": f"{tmp_path}/"}, chunks=[b"123456789"], records=records)
     printed = capsys.readouterr().out
     expected = {
+        "howto/cache.md": "1 from the cache",
         "howto/slow.md": "waited",
         "install.md": "(64, 8, 8)",
     }

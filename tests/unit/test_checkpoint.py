@@ -283,7 +283,8 @@ def test_save_async_copies_before_it_returns(tmp_path) -> None:
 @pytest.mark.parametrize("compress", [False, 1])
 def test_progress_is_told(kind, compress, tmp_path, request) -> None:
     base = f"file://{tmp_path}" if kind == "file" else request.getfixturevalue("bucket")
-    size = 100_000_000
+    # More than one request takes.
+    size = 70_000_000
     value = {"a": np.zeros(size, np.uint8), "b": 1}
     manager = CheckpointManager(f"{base}/m", compress=compress)
     seen: list[tuple[int, int]] = []

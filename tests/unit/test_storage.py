@@ -472,6 +472,8 @@ def test_counters_count(store):
         "head_requests": 1,
         "delete_requests": 1,
         "retries": 0,
+        "cache_hits": 0,
+        "cache_bytes": 0,
     }
     assert change["list_requests"] >= 1
 

@@ -8,6 +8,7 @@ use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use s3dlio_runtime::fork::{self, ForkLocal};
 
+use crate::cache::{CacheSettings, Cached};
 use crate::error::{Result, StoreError};
 use crate::local::{LocalStore, Mode};
 use crate::settings::{self, Settings};
@@ -22,7 +23,7 @@ pub enum Backend {
     Object(Arc<dyn ObjectStore>),
 }
 
-type Clients = RwLock<HashMap<Settings, Arc<dyn ObjectStore>>>;
+type Clients = RwLock<HashMap<(Settings, Option<CacheSettings>), Arc<dyn ObjectStore>>>;
 
 /// Clients that are kept at most. A program that changes its credentials every hour would otherwise keep one for
 /// each; what is thrown away is built anew within a millisecond, with the same connections.
@@ -134,10 +135,14 @@ pub fn object_store_in(backend: Backend, uri: &Uri) -> Result<(Arc<dyn ObjectSto
 
 fn client(settings: Settings) -> Result<Arc<dyn ObjectStore>> {
     let clients = CLIENTS.get_or_init(Clients::default);
+    let settings = (settings, CacheSettings::resolve()?);
     if let Some(client) = clients.read().unwrap_or_else(PoisonError::into_inner).get(&settings) {
         return Ok(Arc::clone(client));
     }
-    let client = settings.build()?;
+    let client = match &settings {
+        (settings, None) => settings.build()?,
+        (settings, Some(cache)) => Arc::new(Cached::new(settings.build()?, settings.url(), cache)),
+    };
     let mut clients = clients.write().unwrap_or_else(PoisonError::into_inner);
     if clients.len() >= MOST_CLIENTS {
         clients.clear();

@@ -37,6 +37,8 @@ fn help(name: &str) -> &'static str {
         "list_requests" => "Listing pages or directories read.",
         "head_requests" => "Requests for metadata alone.",
         "delete_requests" => "Requests that removed objects.",
+        "cache_hits" => "Reads that the cache answered.",
+        "cache_bytes" => "Bytes of reads that the cache answered.",
         _ => "Requests that failed in a way that is tried again.",
     }
 }

@@ -31,10 +31,14 @@ pub enum Counter {
     DeleteRequests,
     /// Requests that failed in a way that is tried again: no connection, a broken one, 408, 429 and 5xx.
     Retries,
+    /// Reads that the cache answered.
+    CacheHits,
+    /// Bytes of these.
+    CacheBytes,
 }
 
 /// Counters and the names they are reported under.
-pub const COUNTERS: [(Counter, &str); 8] = [
+pub const COUNTERS: [(Counter, &str); 10] = [
     (Counter::GetRequests, "get_requests"),
     (Counter::GetBytes, "get_bytes"),
     (Counter::PutRequests, "put_requests"),
@@ -43,6 +47,8 @@ pub const COUNTERS: [(Counter, &str); 8] = [
     (Counter::HeadRequests, "head_requests"),
     (Counter::DeleteRequests, "delete_requests"),
     (Counter::Retries, "retries"),
+    (Counter::CacheHits, "cache_hits"),
+    (Counter::CacheBytes, "cache_bytes"),
 ];
 
 /// Operations as they are counted and logged.

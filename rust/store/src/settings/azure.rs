@@ -163,12 +163,16 @@ impl Azure {
         Ok(if self.emulated { Arc::new(FilteredOffset(Arc::new(client))) } else { Arc::new(client) })
     }
 
+    /// The URL of the container.
+    pub(crate) fn url(&self) -> String {
+        format!("{}/{}", self.endpoint, self.container)
+    }
+
     /// The connection to the container for requests that the client has no verb for.
     pub(crate) fn remote(&self) -> Result<Remote<AzureSignature>> {
         let service = transport::shared(&self.network, Purpose::Objects)?;
-        let url = format!("{}/{}", self.endpoint, self.container);
         let signature = AzureSignature { account: self.account.clone() };
-        Ok(Remote::new(url, service, self.credentials()?, signature))
+        Ok(Remote::new(self.url(), service, self.credentials()?, signature))
     }
 
     /// The settings of the network.

@@ -99,12 +99,16 @@ impl Gcs {
         Ok(Arc::new(client))
     }
 
+    /// The URL of the bucket.
+    pub(crate) fn url(&self) -> String {
+        format!("{}/{}", self.endpoint, self.bucket)
+    }
+
     /// The connection to the bucket for requests that the client has no verb for.
     pub(crate) fn remote(&self) -> Result<Remote<GcsSignature>> {
         // Before the credentials, whose errors would hide that of a certificate file.
         let service = transport::shared(&self.network, Purpose::Objects)?;
-        let url = format!("{}/{}", self.endpoint, self.bucket);
-        Ok(Remote::new(url, service, self.credentials()?, GcsSignature))
+        Ok(Remote::new(self.url(), service, self.credentials()?, GcsSignature))
     }
 
     /// The settings of the network.

@@ -1,7 +1,7 @@
 //! The variables of this library, so that a misspelt one does not go unnoticed.
 
 /// Names of all `S3DLIO_*` variables that anything here reads.
-pub const VARIABLES: [&str; 16] = [
+pub const VARIABLES: [&str; 18] = [
     "S3DLIO_CACHE",
     "S3DLIO_CLIENT_ID",
     "S3DLIO_CONNECT_TIMEOUT_SECS",
@@ -14,6 +14,8 @@ pub const VARIABLES: [&str; 16] = [
     "S3DLIO_MPU_PUT_VERIFY",
     "S3DLIO_OPERATION_TIMEOUT_SECS",
     "S3DLIO_PUT_VERIFY",
+    "S3DLIO_READ_CACHE",
+    "S3DLIO_READ_CACHE_BYTES",
     "S3DLIO_RT_THREADS",
     "S3DLIO_SIZE_CACHE_MAX_ENTRIES",
     "S3DLIO_SIZE_CACHE_TTL_SECS",

@@ -71,6 +71,15 @@ impl Settings {
         }
     }
 
+    /// The URL of the bucket.
+    pub(crate) fn url(&self) -> String {
+        match self {
+            Self::S3(settings) => settings.url(),
+            Self::Gcs(settings) => settings.url(),
+            Self::Azure(settings) => settings.url(),
+        }
+    }
+
     /// The connection to the bucket for requests that the client has no verb for.
     pub(crate) fn connect(&self) -> Result<Arc<dyn Connection>> {
         Ok(match self {

@@ -219,17 +219,21 @@ impl S3 {
         Ok(Arc::new(builder.build().map_err(|source| self.refused(&source))?))
     }
 
-    /// The connection to the bucket for requests that the client has no verb for.
-    pub(crate) fn remote(&self) -> Result<Remote<AwsSignature>> {
-        let service = transport::shared(&self.network, Purpose::Objects)?;
-        let url = match (&self.endpoint, self.path_style) {
+    /// The URL of the bucket.
+    pub(crate) fn url(&self) -> String {
+        match (&self.endpoint, self.path_style) {
             (Some(endpoint), true) => format!("{endpoint}/{}", self.bucket),
             (Some(endpoint), false) => endpoint.clone(),
             (None, true) => format!("https://s3.{}.amazonaws.com/{}", self.region, self.bucket),
             (None, false) => format!("https://{}.s3.{}.amazonaws.com", self.bucket, self.region),
-        };
+        }
+    }
+
+    /// The connection to the bucket for requests that the client has no verb for.
+    pub(crate) fn remote(&self) -> Result<Remote<AwsSignature>> {
+        let service = transport::shared(&self.network, Purpose::Objects)?;
         let signature = AwsSignature { service: "s3", region: self.region.clone() };
-        Ok(Remote::new(url, service, self.credentials()?, signature))
+        Ok(Remote::new(self.url(), service, self.credentials()?, signature))
     }
 
     /// The settings of the network.
