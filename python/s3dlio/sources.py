@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -53,8 +54,9 @@ def positions(indices: Iterable[int], length: int) -> list[int]:
 
     Raises:
         IndexError: There is no record of one of these numbers.
+        TypeError: One is no integer.
     """
-    found = [int(index) for index in indices]
+    found = [operator.index(index) for index in indices]
     if wrong := [index for index in found if not -length <= index < length]:
         message = f"index {wrong[0]} is out of range: the data set has {length} records"
         raise IndexError(message)

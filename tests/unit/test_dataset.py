@@ -69,6 +69,8 @@ def test_is_a_sequence(filled):
     for chosen in (range(8, 11), range(-11, 0), [10]):
         with pytest.raises(IndexError, match="10 records"):
             dataset.select(chosen)
+    with pytest.raises(TypeError):
+        dataset.read([1.0])
     assert repr(dataset) == f"PyDataset(10 objects, first '{filled}/00.bin')"
 
 
