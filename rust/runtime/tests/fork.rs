@@ -2,44 +2,20 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
+#[path = "common/child.rs"]
+mod child;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
+use child::in_child;
 use s3dlio_runtime::budget::{ByteBudget, Urgency};
 use s3dlio_runtime::fork::{self, ForkLocal};
 use s3dlio_runtime::{executor, pool, stats};
 
 const SOON: Duration = Duration::from_secs(8);
-
-/// Ends the child that hangs.
-const ALARM_SECONDS: u32 = 10;
-
-/// Forks; the child's status is 0 if `job` says true, 1 if it says false, 2 if it panics, minus the signal if killed.
-fn in_child(job: impl FnOnce() -> bool) -> i32 {
-    // SAFETY: the child only uses what this library promises to work after a fork, and leaves by `_exit`.
-    match unsafe { libc::fork() } {
-        -1 => panic!("fork: {}", std::io::Error::last_os_error()),
-        0 => {
-            // SAFETY: sets a timer of the child.
-            unsafe { libc::alarm(ALARM_SECONDS) };
-            let code = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(job)) {
-                Ok(true) => 0,
-                Ok(false) => 1,
-                Err(_) => 2,
-            };
-            // SAFETY: ends the child without running the exit handlers of the test harness.
-            unsafe { libc::_exit(code) }
-        }
-        child => {
-            let mut status = 0;
-            // SAFETY: `child` is ours and has not been waited for.
-            assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
-            if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { -libc::WTERMSIG(status) }
-        }
-    }
-}
 
 /// A small job on the runtime, with a timer so that its driver is really there.
 fn runtime_works() -> bool {

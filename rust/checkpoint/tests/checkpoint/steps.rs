@@ -14,7 +14,6 @@ use s3dlio_checkpoint::open::{self, Checkpoint, Request};
 use s3dlio_checkpoint::save::{self, Identity, Item};
 use s3dlio_checkpoint::tree::Tree;
 use s3dlio_checkpoint::{CheckpointError, verify};
-use s3dlio_store::moved::Moved;
 use s3dlio_store::region::Owned;
 use s3dlio_store::{Uri, Work};
 
@@ -35,7 +34,7 @@ fn read(checkpoint: &Arc<Checkpoint>, global: bool, region: Option<Region>, leng
     let (memory, target) = Owned::zeroed(length);
     let request = Request { name: "w".into(), global, region, target };
     let checkpoint = Arc::clone(checkpoint);
-    Work::network(async move { Ok(checkpoint.read(0, vec![request], true, Moved::default()).await) })
+    Work::network(async move { Ok(checkpoint.read(0, vec![request], true, Arc::default()).await) })
         .wait()
         .unwrap()
         .unwrap();
@@ -49,7 +48,7 @@ fn one_object_and_a_part_of_it() {
     for level in [None, Some(3)] {
         let uri = uri(&folder, "c");
         let identity = Identity { save_id: String::new(), rank: 0, world_size: 1 };
-        save::save(&uri, vec![item("w", data.clone(), None)], tree("w", false), identity, level, Moved::default())
+        save::save(&uri, vec![item("w", data.clone(), None)], tree("w", false), identity, level, Arc::default())
             .unwrap()
             .wait()
             .unwrap()
@@ -72,7 +71,7 @@ fn save_shard(base: &Uri, attempt: &Attempt, rank: u32, offset: u64) {
         strategy: Strategy::Flat,
         level: None,
         announce: true,
-        moved: Moved::default(),
+        progress: Arc::default(),
     };
     let items = vec![item("w", vec![rank as u8 + 1; 4], Some(extent))];
     commit::save_shard(base, items, tree("w", true), options).unwrap().wait().unwrap().unwrap();

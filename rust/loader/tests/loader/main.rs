@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
+#[path = "../../../runtime/tests/common/child.rs"]
+mod child;
 #[path = "../common/mod.rs"]
 mod common;
 

@@ -4,11 +4,15 @@
 
 pub mod tfrecord;
 
+#[path = "../../../runtime/tests/common/child.rs"]
+mod child;
+
 use std::collections::BTreeMap;
 use std::sync::Once;
 use std::time::Duration;
 
 use bytes::Bytes;
+pub use child::in_child;
 use s3dlio_records::{Input, Output};
 use s3dlio_store::local::Create;
 use s3dlio_store::{Result, StoreError, Uri, Work, ops};
@@ -16,9 +20,6 @@ use s3dlio_testkit::{Protocol, Server};
 
 /// Time that any operation may take on a loaded machine.
 const LIMIT: Duration = Duration::from_secs(30);
-
-/// Ends the child that hangs.
-const ALARM_SECONDS: u32 = 20;
 
 /// Keys for the server, the same for all tests of a binary.
 fn environment() {
@@ -107,29 +108,4 @@ pub fn run<T: Send + 'static>(work: Result<Work<T>>) -> std::result::Result<T, S
 /// Bytes that differ from their neighbours.
 pub fn content(length: usize) -> Vec<u8> {
     (0..length as u32).map(|at| at.wrapping_mul(2_654_435_761).rotate_left(9) as u8).collect()
-}
-
-/// Forks; the child's status is 0 if `job` says true, 1 if it says false, 2 if it panics, minus the signal if killed.
-pub fn in_child(job: impl FnOnce() -> bool) -> i32 {
-    // SAFETY: the child only uses what the library promises to work after a fork, and leaves by `_exit`.
-    match unsafe { libc::fork() } {
-        -1 => panic!("fork: {}", std::io::Error::last_os_error()),
-        0 => {
-            // SAFETY: sets a timer of the child.
-            unsafe { libc::alarm(ALARM_SECONDS) };
-            let code = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(job)) {
-                Ok(true) => 0,
-                Ok(false) => 1,
-                Err(_) => 2,
-            };
-            // SAFETY: ends the child without running the exit handlers of the test harness.
-            unsafe { libc::_exit(code) }
-        }
-        child => {
-            let mut status = 0;
-            // SAFETY: `child` is ours and has not been waited for.
-            assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
-            if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { -libc::WTERMSIG(status) }
-        }
-    }
 }

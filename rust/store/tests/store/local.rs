@@ -28,34 +28,13 @@ fn set<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
     names.map(str::to_owned).into()
 }
 
-/// Runs `job` in a forked child and says whether it returned true there.
-fn in_child(job: impl FnOnce() -> bool) -> bool {
-    // SAFETY: the child makes system calls and allocates, nothing that needs another thread, and leaves by `_exit`.
-    match unsafe { libc::fork() } {
-        -1 => panic!("fork: {}", std::io::Error::last_os_error()),
-        0 => {
-            // SAFETY: sets a timer of the child, so that a hang fails the test.
-            unsafe { libc::alarm(20) };
-            let good = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job)).unwrap_or(false);
-            // SAFETY: ends the child without the exit handlers of the test harness.
-            unsafe { libc::_exit(i32::from(!good)) }
-        }
-        child => {
-            let mut status = 0;
-            // SAFETY: `child` is ours and has not been waited for.
-            assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
-            libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0
-        }
-    }
-}
-
 /// Runs `job` without the rights of the superuser.
 fn as_nobody(job: impl FnOnce() -> bool) -> bool {
-    in_child(|| {
+    crate::child::in_child(|| {
         // SAFETY: changes the user of the child alone.
         let plain = unsafe { libc::geteuid() != 0 || (libc::setgid(65_534) == 0 && libc::setuid(65_534) == 0) };
         plain && job()
-    })
+    }) == 0
 }
 
 #[test]
@@ -223,11 +202,14 @@ fn a_write_makes_directories_and_follows_the_umask() {
     assert_eq!(fs::read(&path).unwrap(), b"content");
     for (mask, mode) in [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664), (0o027, 0o640)] {
         let path = at(&dir, &format!("mask-{mask:o}"));
-        assert!(in_child(|| {
-            // SAFETY: changes the mask of the child alone.
-            unsafe { libc::umask(mask) };
-            local::write_atomic(&path, b"x", Mode::Buffered).is_ok()
-        }));
+        assert_eq!(
+            crate::child::in_child(|| {
+                // SAFETY: changes the mask of the child alone.
+                unsafe { libc::umask(mask) };
+                local::write_atomic(&path, b"x", Mode::Buffered).is_ok()
+            }),
+            0
+        );
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, mode, "umask {mask:o}");
     }
 }
@@ -235,13 +217,16 @@ fn a_write_makes_directories_and_follows_the_umask() {
 #[test]
 fn a_relative_path_without_a_directory_is_written_here() {
     let dir = directory();
-    assert!(in_child(|| {
-        std::env::set_current_dir(dir.path()).unwrap();
-        local::write_atomic("plain", b"x", Mode::Buffered).is_ok()
-            && local::write_atomic("sub/plain", b"y", Mode::Buffered).is_ok()
-            && names(local::walk("", true).unwrap()) == set(["plain", "sub/plain"])
-            && names(local::directory("", true).unwrap()) == set(["plain", "sub/"])
-    }));
+    assert_eq!(
+        crate::child::in_child(|| {
+            std::env::set_current_dir(dir.path()).unwrap();
+            local::write_atomic("plain", b"x", Mode::Buffered).is_ok()
+                && local::write_atomic("sub/plain", b"y", Mode::Buffered).is_ok()
+                && names(local::walk("", true).unwrap()) == set(["plain", "sub/plain"])
+                && names(local::directory("", true).unwrap()) == set(["plain", "sub/"])
+        }),
+        0
+    );
     assert_eq!(fs::read(dir.path().join("plain")).unwrap(), b"x");
 }
 

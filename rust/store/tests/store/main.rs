@@ -1,7 +1,10 @@
-//! Stores and verbs. One binary, as linking takes longer than most of the tests.
+//! Stores and verbs. One binary, as building one takes longer than most of the tests. Those that set the environment of
+//! their process, each in its own way, are apart.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
+#[path = "../../../runtime/tests/common/child.rs"]
+mod child;
 #[path = "../common/mod.rs"]
 mod common;
 
@@ -12,11 +15,7 @@ mod local;
 mod local_create;
 mod local_faults;
 mod local_store;
-mod network;
-mod oplog;
 mod region;
-mod transfer;
 mod uri;
 mod verbs;
-mod writer;
 mod writer_options;

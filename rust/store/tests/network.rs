@@ -1,13 +1,17 @@
 //! S3 over real sockets, against servers that behave well and badly.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
+
+mod common;
+
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
-use crate::common::{Request, Server, content, reply, run, serve, silence, timed, within};
 use bytes::Bytes;
+use common::{Request, Server, content, reply, run, serve, silence, timed, within};
 use s3dlio_store::local::Create;
 use s3dlio_store::ops::{self, GetOptions, ListOptions, Lister};
 use s3dlio_store::{StoreError, Uri};
@@ -34,7 +38,7 @@ fn environment() {
     });
 }
 
-fn server(handler: impl Fn(&Request, usize) -> crate::common::Reply + Send + Sync + 'static) -> Server {
+fn server(handler: impl Fn(&Request, usize) -> common::Reply + Send + Sync + 'static) -> Server {
     environment();
     Server::start(handler)
 }
@@ -80,7 +84,7 @@ fn a_server_that_says_nothing_times_out() {
 #[test]
 fn a_body_that_stalls_times_out() {
     let server =
-        server(|_, _| crate::common::Reply { body: vec![1; 100], ..silence(Duration::from_secs(30)).announcing(1000) });
+        server(|_, _| common::Reply { body: vec![1; 100], ..silence(Duration::from_secs(30)).announcing(1000) });
     let uri = server.uri("bucket/key");
     let (result, time) = timed(|| whole(&uri));
     let error = result.unwrap_err();
@@ -362,7 +366,7 @@ fn a_failed_large_put_is_cleaned_up() {
     assert!(!requests.iter().any(|request| request.method == "POST" && request.query() == "uploadId=up"));
 }
 
-fn listing(keys: &[(&str, u64)], prefixes: &[&str], next: Option<&str>) -> crate::common::Reply {
+fn listing(keys: &[(&str, u64)], prefixes: &[&str], next: Option<&str>) -> common::Reply {
     let contents: String = keys
         .iter()
         .map(|(key, size)| {

@@ -1,13 +1,17 @@
 //! Transfers between files, memory and a scripted S3 server.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
+
+mod common;
+
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::common::{Reply, Request, Server, content, reply, run, serve, timed, within};
 use bytes::Bytes;
+use common::{Reply, Request, Server, content, reply, run, serve, timed, within};
 use s3dlio_store::local::Create;
 use s3dlio_store::ops::{self, GetOptions, ListOptions};
 use s3dlio_store::pattern::Pattern;

@@ -1,12 +1,16 @@
 //! Writers over files, memory and an S3 server: sizes, parts, back-pressure, failures.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
+
+mod common;
+
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
-use crate::common::{Reply, Request, Server, content, reply, run, timed, within};
 use bytes::Bytes;
+use common::{Reply, Request, Server, content, reply, run, timed, within};
 use s3dlio_store::compression::{Codec, Compression, decompress};
 use s3dlio_store::ops::{self, GetOptions};
 use s3dlio_store::writer::{Encode, Writer, WriterOptions, WriterStats};
@@ -318,7 +322,7 @@ fn a_dropped_writer_removes_its_parts_unless_they_are_to_stay() {
 #[test]
 fn a_server_that_says_nothing_ends_a_writer_in_time() {
     environment();
-    let server = Server::start(|_, _| crate::common::silence(Duration::from_secs(60)));
+    let server = Server::start(|_, _| common::silence(Duration::from_secs(60)));
     let writer = Writer::open(&server.uri("bucket/key"), &parts(5 * MIB as u64, 1)).unwrap();
     let (result, time) =
         timed(|| within(Duration::from_secs(25), writer.write(content(11 * MIB, 1).into(), Encode::Here)));
