@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from s3dlio import _s3dlio
-from s3dlio.checkpoint.leaves import Packed, framework, pack, part
+from s3dlio.checkpoint.leaves import Packed, framework, pack, part, parts
 from s3dlio.checkpoint.shard import Shard
 from s3dlio.errors import CheckpointError
 
@@ -110,13 +110,10 @@ class _Encoder:
             self.nodes.append({name: len(value)})
             for number, item in enumerate(value):
                 self.value(item, f"{path}.{number}" if path else str(number), depth + 1)
-        elif "torch" in sys.modules and (parts := framework("torch").sparse(value)) is not None:
-            self.nodes.append({"torch_sparse": len(parts)})
-            for number, item in enumerate(parts):
-                self.value(item, f"{path}.{number}", depth + 1)
-        elif "jax" in sys.modules and (parts := framework("jax").parts(value)) is not None:
-            self.nodes.append({"jax_key": len(parts)})
-            for number, item in enumerate(parts):
+        elif (taken := parts(value)) is not None:
+            name, items = taken
+            self.nodes.append({name: len(items)})
+            for number, item in enumerate(items):
                 self.value(item, f"{path}.{number}", depth + 1)
         else:
             return False

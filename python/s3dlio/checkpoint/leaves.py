@@ -14,7 +14,20 @@ from numpy.typing import NDArray
 from s3dlio.checkpoint.shard import Shard
 from s3dlio.errors import CheckpointError, CorruptDataError
 
-__all__ = ["Packed", "Place", "Processes", "framework", "pack", "part", "place", "plain_place", "processes", "target"]
+__all__ = [
+    "PARTED",
+    "Packed",
+    "Place",
+    "Processes",
+    "framework",
+    "pack",
+    "part",
+    "parts",
+    "place",
+    "plain_place",
+    "processes",
+    "target",
+]
 
 # The names of safetensors for NumPy's kinds and widths.
 _STORED = {
@@ -50,6 +63,9 @@ _ADDED = {
 
 # Frameworks with tensors over several processes or devices.
 _TENSORS = ("torch", "jax")
+
+# Nodes of values that are made of tensors, and whose they are.
+PARTED = {"torch_sparse": "torch", "jax_key": "jax"}
 
 # Modules that are imported only where their framework is there.
 _FRAMEWORKS = {
@@ -110,6 +126,12 @@ def part(value: Any, path: str) -> Shard | None:
     """
     found = (framework(name).part(value, path) for name in _TENSORS if name in sys.modules)
     return next((shard for shard in found if shard is not None), None)
+
+
+def parts(value: Any) -> tuple[str, list[Any]] | None:
+    """Take a value of a framework apart that is made of tensors: the kind of its node, and what lies in it."""
+    found = ((kind, framework(name).parts(value)) for kind, name in PARTED.items() if name in sys.modules)
+    return next(((kind, items) for kind, items in found if items is not None), None)
 
 
 def target(into: Any) -> tuple[Shard, Callable[[Any], Any]] | None:

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from s3dlio.checkpoint.leaves import framework
+from s3dlio.checkpoint.leaves import PARTED, framework
 from s3dlio.errors import CheckpointError, CorruptDataError
 
 __all__ = ["REFERENCES", "Node", "merge", "parse", "prune"]
@@ -22,7 +22,7 @@ __all__ = ["REFERENCES", "Node", "merge", "parse", "prune"]
 REFERENCES = ("tensor", "bytes_in", "bytearray_in", "pickle_in")
 
 _PAIRS = ("dict", "odict")
-_SEQUENCES = ("list", "tuple", "set", "frozenset", "torch_sparse", "jax_key")
+_SEQUENCES = ("list", "tuple", "set", "frozenset", *PARTED)
 
 
 class Node:
@@ -79,10 +79,8 @@ def _mapping(kind: str, keys: list[Any], items: list[Any], metadata: Any) -> Any
 
 
 def _sequence(kind: str, items: list[Any]) -> Any:
-    if kind == "torch_sparse":
-        return framework("torch").unsparse(items)
-    if kind == "jax_key":
-        return framework("jax").from_parts(items)
+    if kind in PARTED:
+        return framework(PARTED[kind]).from_parts(items)
     makers: dict[str, Callable[[list[Any]], Any]] = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
     return makers[kind](items)
 

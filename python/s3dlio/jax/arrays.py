@@ -57,13 +57,9 @@ def _box(index: tuple[slice, ...], shape: tuple[int, ...]) -> Box:
 
 def _around(boxes: Iterable[Box]) -> Box:
     """Return the least box that all of these lie in."""
-    found = list(boxes)
-    starts = tuple(min(axis) for axis in zip(*(start for start, _ in found), strict=True))
-    ends = tuple(
-        max(axis)
-        for axis in zip(*([s + n for s, n in zip(start, size, strict=True)] for start, size in found), strict=True)
-    )
-    return starts, tuple(end - start for start, end in zip(starts, ends, strict=True))
+    starts, sizes = np.array([*boxes], np.int64).swapaxes(0, 1)
+    least = starts.min(axis=0)
+    return tuple(least.tolist()), tuple(((starts + sizes).max(axis=0) - least).tolist())
 
 
 def _inside(box: Box, outer: Box) -> tuple[slice, ...]:

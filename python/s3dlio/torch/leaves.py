@@ -19,18 +19,18 @@ from s3dlio.checkpoint.shard import Shard
 from s3dlio.errors import CheckpointError, CorruptDataError
 
 __all__ = [
+    "from_parts",
     "from_scalar",
     "is_tensor",
     "memory_for",
     "pack",
     "part",
+    "parts",
     "place",
     "plain_place",
     "scalar",
     "share",
-    "sparse",
     "target",
-    "unsparse",
 ]
 
 _STORED = {
@@ -268,7 +268,7 @@ def from_scalar(kind: str, value: Any) -> Any:
     return dtype
 
 
-def sparse(value: Any) -> list[Any] | None:
+def parts(value: Any) -> list[Any] | None:
     """Take a sparse tensor apart; ``None`` for anything else."""
     if not isinstance(value, torch.Tensor):
         return None
@@ -284,7 +284,7 @@ def sparse(value: Any) -> list[Any] | None:
     return None
 
 
-def unsparse(parts: list[Any]) -> torch.Tensor:
+def from_parts(parts: list[Any]) -> torch.Tensor:
     """Put a sparse tensor together; torch checks that its indices fit."""
     try:
         if parts[0] == "coo":
