@@ -1,11 +1,13 @@
-//! The shuffle of sources that are read by blocks: each block is read once, and its records are mixed with those of others.
+//! The shuffle of sources that are read by blocks: each block is read once, and its records are mixed with those of
+//! others.
 //!
 //! # Algorithm
 //!
-//! The mapping is a stable format, as that of [`permutation`](super::permutation), whose terms it uses; golden vectors in
-//! `tests/loader/sampler.rs` pin it. The blocks are visited in the order of the permutation of their numbers by `(seed, epoch)`.
-//! Every `w` blocks in this order are a window. The records of window `k` stand in the order of the permutation of their
-//! numbers by `(hash(seed, epoch, k), epoch)`, where they are numbered through the blocks in the order of visiting.
+//! The mapping is a stable format, as that of [`permutation`](super::permutation), whose terms it uses; golden vectors
+//! in `tests/loader/sampler.rs` pin it. The blocks are visited in the order of the permutation of their numbers by
+//! `(seed, epoch)`. Every `w` blocks in this order are a window. The records of window `k` stand in the order of the
+//! permutation of their numbers by `(hash(seed, epoch, k), epoch)`, where they are numbered through the blocks in the
+//! order of visiting.
 
 use std::sync::Arc;
 

@@ -2,12 +2,12 @@
 //!
 //! # Algorithm
 //!
-//! The mapping is a stable format; golden vectors in `tests/loader/sampler.rs` pin it. The weights are divided by their greatest
-//! common divisor; `W` is their sum. A cycle of `W` slots is dealt out: slot `s` goes to the source for which
-//! `weight * (s + 1) - W * (slots that it has)` is largest, the first of several. The positions of all epochs behind each
-//! other are one sequence of such cycles: position `p` of epoch `e` is the number `g = e * n + p` of it. If that is the
-//! `k`-th of source `i`, it holds the record that source `i` alone would have at position `k % n_i` of epoch `k / n_i`:
-//! every source goes through all of its records before one comes again.
+//! The mapping is a stable format; golden vectors in `tests/loader/sampler.rs` pin it. The weights are divided by their
+//! greatest common divisor; `W` is their sum. A cycle of `W` slots is dealt out: slot `s` goes to the source for which
+//! `weight * (s + 1) - W * (slots that it has)` is largest, the first of several. The positions of all epochs behind
+//! each other are one sequence of such cycles: position `p` of epoch `e` is the number `g = e * n + p` of it. If that
+//! is the `k`-th of source `i`, it holds the record that source `i` alone would have at position `k % n_i` of epoch
+//! `k / n_i`: every source goes through all of its records before one comes again.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
