@@ -110,13 +110,13 @@ class Operation(Generic[_T]):
         """
 
 @final
-class Moved:
-    """The bytes that operations have moved."""
+class Progress:
+    """How far operations have come."""
 
     def __new__(cls) -> Self: ...
     @property
     def bytes(self) -> int:
-        """Bytes so far."""
+        """Bytes that are done."""
 
 @final
 class Completions:
@@ -951,7 +951,9 @@ def run_cli(arguments: Sequence[str]) -> int: ...
 _Extent: TypeAlias = tuple[list[int], list[int]]
 _GivenTensor: TypeAlias = tuple[str, str, list[int], Any, _Extent | None, bool]
 
-def checkpoint_save(uri: str, given: list[_GivenTensor], tree: str, level: int | None, moved: Moved) -> Operation[None]:
+def checkpoint_save(
+    uri: str, given: list[_GivenTensor], tree: str, level: int | None, progress: Progress
+) -> Operation[None]:
     """Write values as one object."""
 
 def checkpoint_save_beside(
@@ -981,7 +983,7 @@ def checkpoint_save_shard(
     nonce: int,
     strategy: str,
     announce: bool,
-    moved: Moved,
+    progress: Progress,
 ) -> Operation[dict[str, Any]]:
     """Write the shard of a rank of an attempt; gives what the manifest will say of it."""
 
@@ -1047,7 +1049,7 @@ class Checkpoint:
     def whole(self, name: str) -> tuple[str, list[int]] | None:
         """Return type and shape of a tensor that several shards make up."""
     def read(
-        self, rank: int, wanted: list[tuple[str, bool, _Extent | None, Any]], verify: bool, moved: Moved
+        self, rank: int, wanted: list[tuple[str, bool, _Extent | None, Any]], verify: bool, progress: Progress
     ) -> Operation[None]:
         """Read tensors of a rank, and of all, into memory."""
     def verify(self) -> Operation[int]:

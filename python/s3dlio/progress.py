@@ -40,18 +40,22 @@ class Watch:
     """Operations that count their bytes together.
 
     Attributes:
-        moved: Counts them.
+        counter: Counts them; what surrounds tensors in a file too.
     """
 
     def __init__(self, report: BytesReport | None, total: int) -> None:
-        self.moved = _s3dlio.Moved()
+        self.counter = _s3dlio.Progress()
         self._report = report
         self._total = total
 
+    def progress(self) -> tuple[int, int]:
+        """Return how many bytes are done, and how many there are."""
+        return min(self.counter.bytes, self._total), self._total
+
     def tell(self) -> None:
-        """Report how many bytes are moved; what surrounds tensors in a file does not count."""
+        """Report them."""
         if self._report is not None:
-            self._report(min(self.moved.bytes, self._total), self._total)
+            self._report(*self.progress())
 
     def wait(self, operation: _s3dlio.Operation[_T]) -> _T:
         """Run an operation to its end, reporting on the way."""

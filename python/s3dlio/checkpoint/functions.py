@@ -82,7 +82,7 @@ def save_checkpoint(uri: str, *given: Any, **named: Any) -> str | None:
     level = zstd_level(bound.get("compress", False))
     encoded = encode(bound["data"], allow_pickle=bound.get("allow_pickle", False))
     with watching(bound.get("progress"), encoded.nbytes) as watch:
-        watch.wait(_s3dlio.checkpoint_save(uri, encoded.items, encoded.tree, level, watch.moved))
+        watch.wait(_s3dlio.checkpoint_save(uri, encoded.items, encoded.tree, level, watch.counter))
     return None
 
 

@@ -9,8 +9,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from s3dlio._s3dlio import Moved
 from s3dlio.errors import ForkedProcessError, StoreTimeoutError
+from s3dlio.progress import Watch
 
 __all__ = ["SaveHandle"]
 
@@ -25,15 +25,13 @@ class SaveHandle:
 
     Args:
         work: What is done.
-        total: Bytes of all tensors, which are copies by now.
-        moved: Counts those that are written.
+        watch: Knows how many bytes of the tensors, which are copies by now, are written.
     """
 
-    def __init__(self, work: Callable[[], Any], total: int, moved: Moved) -> None:
+    def __init__(self, work: Callable[[], Any], watch: Watch) -> None:
         self._pid = os.getpid()
         self._done = threading.Event()
-        self._total = total
-        self._moved = moved
+        self._watch = watch
         self._value: Any = None
         self._error: BaseException | None = None
         self.reported = False
@@ -68,7 +66,7 @@ class SaveHandle:
     def progress(self) -> tuple[int, int]:
         """Return how many bytes of tensors are written, and how many there are; :meth:`done` tells of the commit."""
         self._own()
-        return min(self._moved.bytes, self._total), self._total
+        return self._watch.progress()
 
     def result(self, timeout: float | None = None) -> Any:
         """Wait for the end of the save.

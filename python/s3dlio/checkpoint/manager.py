@@ -219,7 +219,7 @@ class CheckpointManager:
         about = _About.of(epoch, name, framework, user_meta, metrics)
         watch = Watch(None, staged.nbytes)
         work = partial(self._save, step, staged, agreed, about, overwrite=overwrite, watch=watch)
-        handle = SaveHandle(work, staged.nbytes, watch.moved)
+        handle = SaveHandle(work, watch)
         self._last = handle
         return handle
 
@@ -264,7 +264,7 @@ class CheckpointManager:
             secrets.randbits(64),
             self.strategy,
             announce=True,
-            moved=watch.moved,
+            progress=watch.counter,
         )
         watch.wait(saving)
         if self.rank != 0:

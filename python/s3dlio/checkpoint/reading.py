@@ -99,7 +99,7 @@ class _Reader:
         total = sum(memory.nbytes for wanted in self.wanted.values() for *_, memory in wanted)
         with watching(progress, total) as watch:
             for rank, wanted in self.wanted.items():
-                watch.wait(self.checkpoint.read(rank, wanted, verify, watch.moved))
+                watch.wait(self.checkpoint.read(rank, wanted, verify, watch.counter))
 
     def value(self, node: Node) -> Any:
         identity = self._identity(node)

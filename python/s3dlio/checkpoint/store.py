@@ -266,7 +266,7 @@ class PyCheckpointWriter:
             secrets.randbits(64),
             self.store.strategy,
             announce=False,
-            moved=_s3dlio.Moved(),
+            progress=_s3dlio.Progress(),
         ).wait()
         found["description"] = found["description"].hex()
         return {**found, "step": step, "epoch": at_least("epoch", epoch, 0), "framework": framework}

@@ -146,7 +146,7 @@ class DCPWriter(StorageWriter):
             secrets.randbits(64),
             "flat",
             announce=False,
-            moved=_s3dlio.Moved(),
+            progress=_s3dlio.Progress(),
         ).wait()
         description = found["description"].hex()
         return [
@@ -340,7 +340,7 @@ class DCPReader(StorageReader):
             base, memory = leaves.memory_for(stored, tuple(lengths), len(extra), target)
             wanted.append((name, False, ([*item.storage_offsets, *(0 for _ in extra)], lengths), memory))
             finished.append((item, target, base))
-        checkpoint.read(rank, wanted, self.verify, _s3dlio.Moved()).wait()
+        checkpoint.read(rank, wanted, self.verify, _s3dlio.Progress()).wait()
         for item, target, base in finished:
             if base is not None:
                 target.copy_(base)

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use s3dlio_store::local::Create;
-use s3dlio_store::moved::Moved;
 use s3dlio_store::ops::{self, Entry, ListOptions, Lister, within};
 use s3dlio_store::registry::{self, Backend};
 use s3dlio_store::{StoreError, Uri};
@@ -67,7 +66,7 @@ impl Base {
     }
 
     pub(crate) async fn put(&self, key: &str, content: Vec<u8>, condition: Create) -> Result<Option<String>> {
-        Ok(within::put_pieces(&self.backend, &self.at(key), vec![content.into()], condition, &Moved::default()).await?)
+        Ok(within::put_pieces(&self.backend, &self.at(key), vec![content.into()], condition).await?)
     }
 
     /// Writes an object that must not be there.
@@ -80,17 +79,14 @@ impl Base {
         let content = Bytes::from(content);
         let mut pauses = CONFLICT_PAUSES.into_iter();
         loop {
-            let refusal =
-                match within::put_pieces(&self.backend, &uri, vec![content.clone()], Create::New, &Moved::default())
-                    .await
-                {
-                    Err(StoreError::Unsupported { detail, .. }) => {
-                        tracing::warn!(%uri, detail, "no conditional writes: safe with a single writer only");
-                        return self.look_and_create(&uri, content).await;
-                    }
-                    Err(refusal @ StoreError::AlreadyExists { .. }) => refusal,
-                    written => return written,
-                };
+            let refusal = match within::put_pieces(&self.backend, &uri, vec![content.clone()], Create::New).await {
+                Err(StoreError::Unsupported { detail, .. }) => {
+                    tracing::warn!(%uri, detail, "no conditional writes: safe with a single writer only");
+                    return self.look_and_create(&uri, content).await;
+                }
+                Err(refusal @ StoreError::AlreadyExists { .. }) => refusal,
+                written => return written,
+            };
             let Some(pause) = pauses.next() else { return Err(refusal) };
             match within::look(&self.backend, &uri).await {
                 Err(StoreError::NotFound { .. }) => tokio::time::sleep(Duration::from_millis(pause)).await,
@@ -103,7 +99,7 @@ impl Base {
         match within::look(&self.backend, uri).await {
             Ok(_) => Err(StoreError::AlreadyExists { uri: uri.to_string(), detail: "found it there".into() }),
             Err(StoreError::NotFound { .. }) => {
-                within::put_pieces(&self.backend, uri, vec![content], Create::Overwrite, &Moved::default()).await
+                within::put_pieces(&self.backend, uri, vec![content], Create::Overwrite).await
             }
             Err(error) => Err(error),
         }

@@ -7,11 +7,12 @@
 //! An attempt has names of its own, so nothing that a reader may be looking at is ever overwritten. An answer that was
 //! lost is not guessed at: the object is read back, and only what it says counts.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use s3dlio_store::local::Create;
-use s3dlio_store::moved::Moved;
 use s3dlio_store::ops::{self, Lister};
+use s3dlio_store::progress::Progress;
 use s3dlio_store::{StoreError, Uri, Work};
 use tokio::time::Instant;
 
@@ -55,7 +56,7 @@ pub struct ShardOptions {
     /// Whether the description is stored, for a commit that looks for it; otherwise whoever commits is given it.
     pub announce: bool,
     /// Counts the bytes of tensors that are written.
-    pub moved: Moved,
+    pub progress: Arc<Progress>,
 }
 
 /// Saves the shard of one rank and, when it is complete, its description.
@@ -66,11 +67,11 @@ pub struct ShardOptions {
 pub fn save_shard(uri: &Uri, items: Vec<Item>, tree: Tree, options: ShardOptions) -> Result<Work<Result<ShardMeta>>> {
     let base = Base::open(uri)?;
     Ok(task::work(async move {
-        let ShardOptions { attempt, rank, world_size, nonce, strategy, level, announce, moved } = options;
+        let ShardOptions { attempt, rank, world_size, nonce, strategy, level, announce, progress } = options;
         let extension = if level.is_some() { "s3ck" } else { "safetensors" };
         let key = attempt.shard(strategy, rank, world_size, nonce, extension);
         let identity = Identity { save_id: attempt.id.clone(), rank, world_size };
-        let mut meta = save::write(base.backend(), &base.at(&key), items, tree, identity, level, &moved).await?;
+        let mut meta = save::write(base.backend(), &base.at(&key), items, tree, identity, level, &progress).await?;
         meta.key = key;
         if !announce {
             return Ok(meta);

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use s3dlio_store::moved::Moved;
 use s3dlio_store::region::Owned;
 use serde_json::{Map, Value, json};
 
@@ -251,6 +250,6 @@ pub(crate) async fn read_box(checkpoint: &Arc<Checkpoint>, stored: &Stored, regi
     let length = region.elements().and_then(|elements| usize::try_from(elements.checked_mul(width)?).ok());
     let (memory, target) = Owned::zeroed(length.unwrap_or(0));
     let request = Request { name: stored.name.clone(), global: stored.global, region: Some(region), target };
-    Arc::clone(checkpoint).read(stored.rank, vec![request], true, Moved::default()).await?;
+    Arc::clone(checkpoint).read(stored.rank, vec![request], true, Arc::default()).await?;
     memory.into_bytes().ok_or_else(|| CheckpointError::invalid(checkpoint.uri(), "memory is still being filled"))
 }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use s3dlio_store::moved::Moved;
 use s3dlio_store::ops;
+use s3dlio_store::progress::Progress;
 use s3dlio_store::{Uri, Work};
 use s3dlio_store::{region, registry};
 
@@ -295,11 +295,17 @@ impl Checkpoint {
         Ok((tree, specs))
     }
 
-    /// Reads tensors, or parts of them, of one rank and of all; `moved` counts their bytes.
+    /// Reads tensors, or parts of them, of one rank and of all; `progress` counts their bytes.
     ///
     /// # Errors
     /// Names that are not there, parts that no shard holds, memory of another size, and damaged bytes.
-    pub async fn read(self: Arc<Self>, rank: u32, requests: Vec<Request>, verify: bool, moved: Moved) -> Result<()> {
+    pub async fn read(
+        self: Arc<Self>,
+        rank: u32,
+        requests: Vec<Request>,
+        verify: bool,
+        progress: Arc<Progress>,
+    ) -> Result<()> {
         let mut parts: BTreeMap<u32, Vec<Part>> = BTreeMap::new();
         for request in requests {
             for (holder, part) in self.plan(rank, request).await? {
@@ -307,8 +313,8 @@ impl Checkpoint {
             }
         }
         ops::each(parts.into_iter().collect(), IN_FLIGHT, |(rank, parts)| {
-            let (checkpoint, moved) = (Arc::clone(&self), moved.clone());
-            async move { read_parts(checkpoint.shard(rank).await?, parts, verify, &moved).await }
+            let (checkpoint, progress) = (Arc::clone(&self), Arc::clone(&progress));
+            async move { read_parts(checkpoint.shard(rank).await?, parts, verify, &progress).await }
         })
         .await?;
         Ok(())

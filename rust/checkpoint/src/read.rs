@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use s3dlio_store::moved::Moved;
 use s3dlio_store::ops;
+use s3dlio_store::progress::Progress;
 use s3dlio_store::region::Region;
 
 use crate::container;
@@ -35,17 +35,22 @@ struct Job {
     parts: Vec<Part>,
 }
 
-/// Reads parts of one shard.
-pub(crate) async fn read_parts(shard: Arc<Shard>, parts: Vec<Part>, verify: bool, moved: &Moved) -> Result<()> {
+/// Reads parts of one shard; `progress` counts their bytes.
+pub(crate) async fn read_parts(
+    shard: Arc<Shard>,
+    parts: Vec<Part>,
+    verify: bool,
+    progress: &Arc<Progress>,
+) -> Result<()> {
     if parts.iter().any(|part| part.memory.len() as u64 != part.source.end - part.source.start) {
         return Err(CheckpointError::invalid(shard.input.uri(), "the memory to read into has another size"));
     }
     let jobs = jobs(parts, shard.chunk());
     ops::each(jobs, IN_FLIGHT, |job| {
-        let (shard, moved) = (Arc::clone(&shard), moved.clone());
+        let (shard, progress) = (Arc::clone(&shard), Arc::clone(progress));
         async move {
             let length = job.parts.iter().map(|part| part.source.end - part.source.start).sum();
-            shard.run(job, verify).await.inspect(|()| moved.add(length))
+            shard.run(job, verify).await.inspect(|()| progress.add(length))
         }
     })
     .await?;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use s3dlio_records::Output;
 use s3dlio_store::local::Create;
-use s3dlio_store::moved::Moved;
 use s3dlio_store::ops::{self, within};
+use s3dlio_store::progress::Progress;
 use s3dlio_store::registry::{self, Backend};
 use s3dlio_store::{Uri, Work};
 
@@ -46,8 +46,8 @@ pub struct Identity {
     pub world_size: u32,
 }
 
-/// Saves values as one object, which appears whole or not at all; with a `level` of zstd it is compressed. `moved` counts
-/// bytes of tensors, and some of what surrounds them.
+/// Saves values as one object, which appears whole or not at all; with a `level` of zstd it is compressed. `progress`
+/// counts bytes of tensors, and some of what surrounds them.
 ///
 /// # Errors
 /// At once: a URI or settings that cannot work. From the work: values that cannot be written, and those of the store.
@@ -57,11 +57,11 @@ pub fn save(
     tree: Tree,
     identity: Identity,
     level: Option<i32>,
-    moved: Moved,
+    progress: Arc<Progress>,
 ) -> Result<Work<Result<ShardMeta>>> {
     let backend = registry::open(uri)?;
     let uri = uri.clone();
-    Ok(task::work(async move { write(&backend, &uri, items, tree, identity, level, &moved).await }))
+    Ok(task::work(async move { write(&backend, &uri, items, tree, identity, level, &progress).await }))
 }
 
 pub(crate) async fn write(
@@ -71,7 +71,7 @@ pub(crate) async fn write(
     tree: Tree,
     identity: Identity,
     level: Option<i32>,
-    moved: &Moved,
+    progress: &Arc<Progress>,
 ) -> Result<ShardMeta> {
     let failed = |error: crate::FormatError| CheckpointError::invalid(uri, error.0);
     let mut boxes = BTreeMap::new();
@@ -113,8 +113,8 @@ pub(crate) async fn write(
     };
     let metadata = vec![("format".to_owned(), "pt".to_owned()), (META_KEY.to_owned(), text)];
     let written = match level {
-        None => plain(backend, uri, tensors, &metadata, plan, moved).await?,
-        Some(level) => packed(backend, uri, &tensors, &metadata, plan, level, moved).await?,
+        None => plain(backend, uri, tensors, &metadata, plan, progress).await?,
+        Some(level) => packed(backend, uri, &tensors, &metadata, plan, level, progress).await?,
     };
     Ok(describe(&meta, &items, written))
 }
@@ -193,7 +193,7 @@ async fn plain(
     mut tensors: Vec<Tensor>,
     metadata: &[(String, String)],
     plan: Plan,
-    moved: &Moved,
+    progress: &Arc<Progress>,
 ) -> Result<Written> {
     let plan = Arc::new(plan);
     let chunks = ops::each((0..plan.chunks()).collect(), s3dlio_runtime::pool::decode().threads() * 2, |number| {
@@ -212,7 +212,7 @@ async fn plain(
     let mut pieces = vec![Bytes::from(head)];
     pieces.extend(plan.pieces.iter().filter(|piece| !piece.is_empty()).cloned());
     pieces.push(table.into());
-    let etag = within::put_pieces(backend, uri, pieces, Create::Overwrite, moved).await?;
+    let etag = within::put_watched(backend, uri, pieces, Create::Overwrite, progress).await?;
     Ok(Written { size, etag, header_crc, table_crc })
 }
 
@@ -223,7 +223,7 @@ async fn packed(
     metadata: &[(String, String)],
     plan: Plan,
     level: i32,
-    moved: &Moved,
+    progress: &Arc<Progress>,
 ) -> Result<Written> {
     let failed = |error: crate::FormatError| CheckpointError::invalid(uri, error.0);
     let text = header::write(tensors, metadata).map_err(failed)?.split_off(8);
@@ -249,7 +249,7 @@ async fn packed(
             frames.push(Frame { offset: at, ..frame });
             at += bytes.len() as u64;
             output.write(bytes.into())?.into_future().await?;
-            moved.add(CHUNK.min(plan.length - number * CHUNK));
+            progress.add(CHUNK.min(plan.length - number * CHUNK));
         }
     }
     let tail = container::write_tail(&frames, at, &head);

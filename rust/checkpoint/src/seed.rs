@@ -1,7 +1,7 @@
 //! Shards under names that the user chose, and the manifest that makes them one checkpoint.
 
-use s3dlio_store::moved::Moved;
 use s3dlio_store::{StoreError, Uri, Work};
+use std::sync::Arc;
 
 use crate::base::{Base, entries};
 use crate::error::{CheckpointError, Result};
@@ -50,7 +50,7 @@ pub fn save_shard(
             }
             base.remove(MANIFEST).await?;
         }
-        save::write(base.backend(), &uri, items, tree, identity, level, &Moved::default()).await
+        save::write(base.backend(), &uri, items, tree, identity, level, &Arc::default()).await
     }))
 }
 

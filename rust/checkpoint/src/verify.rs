@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use s3dlio_records::Progress;
-use s3dlio_store::moved::Moved;
 use s3dlio_store::region::Owned;
 use s3dlio_store::{StoreError, Work};
 
@@ -20,7 +19,7 @@ pub fn verify(checkpoint: Arc<Checkpoint>) -> Work<Result<u64>> {
     task::work(async move {
         let mut total = 0;
         for rank in 0..checkpoint.manifest.world_size {
-            total += verify_rank(&checkpoint, rank, &Progress::default()).await?;
+            total += verify_rank(&checkpoint, rank, &Arc::default()).await?;
         }
         Ok(total)
     })
@@ -53,15 +52,14 @@ pub fn report(checkpoint: Arc<Checkpoint>, progress: Arc<Progress>) -> Work<Resu
     })
 }
 
-async fn verify_rank(checkpoint: &Arc<Checkpoint>, rank: u32, progress: &Progress) -> Result<u64> {
+async fn verify_rank(checkpoint: &Arc<Checkpoint>, rank: u32, progress: &Arc<Progress>) -> Result<u64> {
     let shard = checkpoint.shard(rank).await?;
     let length = shard.header.buffer();
     let mut at = 0;
     while at < length {
         let end = length.min(at + WINDOW);
         let (_, memory) = Owned::zeroed(usize::try_from(end - at).unwrap_or(usize::MAX));
-        read_parts(Arc::clone(&shard), vec![Part { source: at..end, memory }], true, &Moved::default()).await?;
-        progress.add(end - at);
+        read_parts(Arc::clone(&shard), vec![Part { source: at..end, memory }], true, progress).await?;
         at = end;
     }
     Ok(length)

@@ -21,7 +21,7 @@ use s3dlio_store::Work;
 use crate::buffer;
 use crate::bytes_view::BytesView;
 use crate::errors::Failure;
-use crate::operation::{Moved, Operation};
+use crate::operation::{Operation, Progress};
 use crate::verbs::{none, parse};
 
 /// Name, type and shape of a tensor, its memory, shape of the whole and place in it, and whether it is everybody's.
@@ -58,11 +58,11 @@ fn checkpoint_save(
     given: Vec<Given<'_>>,
     tree: &str,
     level: Option<i32>,
-    moved: &Moved,
+    progress: &Progress,
 ) -> PyResult<Operation> {
     let identity = Identity { save_id: String::new(), rank: 0, world_size: 1 };
     let tree = checked(Tree::parse(tree), uri)?;
-    operation(save::save(&parse(uri)?, items(given)?, tree, identity, level, moved.0.clone()), none)
+    operation(save::save(&parse(uri)?, items(given)?, tree, identity, level, Arc::clone(&progress.0)), none)
 }
 
 /// Writes the shard of a rank under a name of the user's.
@@ -108,7 +108,7 @@ fn checkpoint_save_shard(
     nonce: u64,
     strategy: &str,
     announce: bool,
-    moved: &Moved,
+    progress: &Progress,
 ) -> PyResult<Operation> {
     let unknown = || FormatError(format!("strategy: found {strategy:?}, expected flat, round_robin or binary"));
     let options = ShardOptions {
@@ -119,7 +119,7 @@ fn checkpoint_save_shard(
         strategy: checked(Strategy::parse(strategy).ok_or_else(unknown), uri)?,
         level,
         announce,
-        moved: moved.0.clone(),
+        progress: Arc::clone(&progress.0),
     };
     let tree = checked(Tree::parse(tree), uri)?;
     operation(commit::save_shard(&parse(uri)?, items(given)?, tree, options), |py, meta| {
@@ -303,14 +303,14 @@ impl Checkpoint {
     }
 
     /// Reads tensors of a rank, and of all, into memory.
-    fn read(&self, rank: u32, wanted: Vec<Wanted<'_>>, verify: bool, moved: &Moved) -> PyResult<Operation> {
+    fn read(&self, rank: u32, wanted: Vec<Wanted<'_>>, verify: bool, progress: &Progress) -> PyResult<Operation> {
         let request = |(name, global, region, memory): Wanted<'_>| {
             let region = region.map(|(offsets, lengths)| Region { offsets, lengths });
             Ok(Request { name, global, region, target: buffer::lend_mut(&memory)? })
         };
         let requests = wanted.into_iter().map(request).collect::<PyResult<_>>()?;
-        let (checkpoint, moved) = (Arc::clone(&self.0), moved.0.clone());
-        operation(Ok(Work::network(async move { Ok(checkpoint.read(rank, requests, verify, moved).await) })), none)
+        let (checkpoint, progress) = (Arc::clone(&self.0), Arc::clone(&progress.0));
+        operation(Ok(Work::network(async move { Ok(checkpoint.read(rank, requests, verify, progress).await) })), none)
     }
 
     /// Reads everything and compares it with its checksums; gives the number of bytes.

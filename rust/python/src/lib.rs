@@ -39,7 +39,7 @@ fn _s3dlio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<bytes_view::BytesView>()?;
     module.add_class::<operation::Operation>()?;
-    module.add_class::<operation::Moved>()?;
+    module.add_class::<operation::Progress>()?;
     module.add_class::<completions::Completions>()?;
     module.add_class::<listing::Listing>()?;
     module.add_class::<transfer::Transfer>()?;

@@ -1,11 +1,11 @@
 //! One storage operation, to be waited for or awaited.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pyo3::prelude::*;
 use s3dlio_runtime::executor::{self, BoxFuture};
-use s3dlio_store::moved;
+use s3dlio_store::progress;
 use s3dlio_store::work::Step;
 use s3dlio_store::{StoreError, Work};
 
@@ -68,18 +68,18 @@ impl Operation {
     }
 }
 
-/// The bytes that operations have moved.
+/// How far operations have come.
 #[pyclass(frozen, module = "s3dlio._s3dlio")]
-pub struct Moved(pub moved::Moved);
+pub struct Progress(pub Arc<progress::Progress>);
 
 #[pymethods]
-impl Moved {
+impl Progress {
     #[new]
     fn new() -> Self {
-        Self(moved::Moved::default())
+        Self(Arc::default())
     }
 
-    /// Bytes so far.
+    /// Bytes that are done.
     #[getter]
     fn bytes(&self) -> u64 {
         self.0.bytes()

@@ -13,9 +13,9 @@ use crate::disky;
 use crate::error::{RecordError, Result};
 use crate::jobs;
 use crate::kind::Kind;
-use crate::progress::Progress;
 use crate::salvage::Recovery;
 use crate::tfrecord;
+use s3dlio_store::progress::Progress;
 
 /// Bytes of records that are taken from an ArrayRecord file at a time.
 const BATCH: usize = 1 << 20;

@@ -18,11 +18,11 @@ use crate::input::Input;
 use crate::jobs;
 use crate::kind::Kind;
 use crate::npz::Archive;
-use crate::progress::Progress;
 use crate::salvage::{Fault, Piece, Salvage, compression};
 use crate::tfrecord::headers::{Headers, Sink};
 use crate::verify::layout;
 use crate::walk::Walk;
+use s3dlio_store::progress::Progress;
 
 /// Bytes of a file with small chunks that are read at once; larger chunks are stepped over.
 const WINDOW: u64 = 64 << 10;

@@ -16,8 +16,8 @@ use crate::error::{RecordError, Result};
 use crate::input::Input;
 use crate::jobs;
 use crate::kind::Kind;
-use crate::progress::Progress;
 use crate::walk::{Event, Machine, Walk};
+use s3dlio_store::progress::Progress;
 
 /// Faults that are kept; more are only counted, so that a file of noise takes no memory.
 pub(crate) const KEPT: usize = 10_000;

@@ -13,9 +13,9 @@ use crate::input::Input;
 use crate::jobs;
 use crate::kind::Kind;
 use crate::npz::Archive;
-use crate::progress::Progress;
 use crate::salvage::{Fault, KEPT, Piece, Salvage};
 use crate::walk::{Event, Machine, Walk};
+use s3dlio_store::progress::Progress;
 
 /// Bytes of an array's header that are read at first; few have more.
 const HEADER: u64 = 4 << 10;

@@ -8,10 +8,10 @@ use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use s3dlio_runtime::fork::{self, ForkLocal};
 
-use crate::cache::{CacheSettings, Cached};
+use crate::cache::Cached;
 use crate::error::{Result, StoreError};
 use crate::local::{LocalStore, Mode};
-use crate::settings::{self, Settings};
+use crate::settings::{self, ReadCache, Settings};
 use crate::uri::{Scheme, Uri};
 
 /// The store behind a URI.
@@ -23,7 +23,7 @@ pub enum Backend {
     Object(Arc<dyn ObjectStore>),
 }
 
-type Clients = RwLock<HashMap<(Settings, Option<CacheSettings>), Arc<dyn ObjectStore>>>;
+type Clients = RwLock<HashMap<(Settings, Option<ReadCache>), Arc<dyn ObjectStore>>>;
 
 /// Clients that are kept at most. A program that changes its credentials every hour would otherwise keep one for
 /// each; what is thrown away is built anew within a millisecond, with the same connections.
@@ -135,7 +135,7 @@ pub fn object_store_in(backend: Backend, uri: &Uri) -> Result<(Arc<dyn ObjectSto
 
 fn client(settings: Settings) -> Result<Arc<dyn ObjectStore>> {
     let clients = CLIENTS.get_or_init(Clients::default);
-    let settings = (settings, CacheSettings::resolve()?);
+    let settings = (settings, ReadCache::resolve()?);
     if let Some(client) = clients.read().unwrap_or_else(PoisonError::into_inner).get(&settings) {
         return Ok(Arc::clone(client));
     }

@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 use highway::{HighwayHash, HighwayHasher, Key};
 use rustix::fs::{FlockOperation, flock};
 
-use super::CacheSettings;
 use super::entry::{Draft, Entry, Head};
+use crate::settings::ReadCache;
 
 /// Everything lies below a folder of this name, so that nothing else in the user's folder is ever looked at.
 const NAME: &str = "s3dlio-read-cache";
@@ -31,7 +31,7 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    pub(super) fn new(settings: &CacheSettings) -> Self {
+    pub(super) fn new(settings: &ReadCache) -> Self {
         // What is there already is counted after the first entry.
         Self { root: settings.folder.join(NAME), bytes: settings.bytes, written: AtomicU64::new(settings.bytes) }
     }

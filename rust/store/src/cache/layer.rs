@@ -16,9 +16,9 @@ use object_store::{
 use s3dlio_runtime::pool;
 use s3dlio_runtime::stats::{self, Counter};
 
-use super::CacheSettings;
 use super::entry::{Draft, Entry, Head};
 use super::folder::Folder;
+use crate::settings::ReadCache;
 use crate::work::on_pool;
 
 /// A network store with a cache before it.
@@ -31,7 +31,7 @@ pub(crate) struct Cached {
 }
 
 impl Cached {
-    pub(crate) fn new(inner: Arc<dyn ObjectStore>, place: String, settings: &CacheSettings) -> Self {
+    pub(crate) fn new(inner: Arc<dyn ObjectStore>, place: String, settings: &ReadCache) -> Self {
         Self { inner, place, folder: Arc::new(Folder::new(settings)) }
     }
 

@@ -2,6 +2,7 @@
 
 use std::future::{Future, ready};
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use object_store::path::Path;
@@ -12,8 +13,8 @@ use tokio::task::JoinSet;
 use super::verify::verified;
 use crate::error::{Result, StoreError};
 use crate::local::{Create, Mode};
-use crate::moved::Moved;
 use crate::observe::{self, Verb};
+use crate::progress::Progress;
 use crate::registry::{self, Backend};
 use crate::upload::Upload;
 use crate::uri::Scheme;
@@ -208,7 +209,7 @@ pub(super) async fn send_pieces(
     total: u64,
     size: u64,
     mut next: impl FnMut(usize) -> PutPayload + Send,
-    moved: &Moved,
+    progress: &Arc<Progress>,
 ) -> Result<()> {
     let failed = |source| StoreError::object(uri.to_string(), source);
     let mut tasks = JoinSet::new();
@@ -220,8 +221,8 @@ pub(super) async fn send_pieces(
         let length = size.min(total - start);
         let payload = next(usize::try_from(length).unwrap_or(usize::MAX));
         let Some(sending) = upload.put_part(payload) else { break };
-        let moved = moved.clone();
-        tasks.spawn(async move { sending.await.map(|()| length).inspect(|&bytes| moved.add(bytes)) });
+        let progress = Arc::clone(progress);
+        tasks.spawn(async move { sending.await.map(|()| length).inspect(|&bytes| progress.add(bytes)) });
         stats::add(Counter::PutRequests, 1);
         start += length;
     }

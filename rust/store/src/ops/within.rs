@@ -1,6 +1,8 @@
 //! Verbs for protocols of several steps: on a store that was opened before, so that only the first step, on the calling
 //! thread, reads the environment.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
@@ -12,8 +14,8 @@ use super::put::{self, PART_SIZE};
 use super::stat::{Stat, head, stat_file};
 use crate::error::{Result, StoreError};
 use crate::local::{self, Create, Mode};
-use crate::moved::Moved;
 use crate::observe::{self, Verb};
+use crate::progress::Progress;
 use crate::registry::Backend;
 use crate::uri::Scheme;
 use crate::work::on_pool;
@@ -30,23 +32,30 @@ const MOST_PARTS: u64 = 9_000;
 
 /// Writes an object from pieces of memory that lie anywhere, without putting them together first.
 ///
-/// With a condition other than [`Create::Overwrite`] the object goes in one request whatever its size. `moved` counts
-/// its bytes as they are written.
+/// With a condition other than [`Create::Overwrite`] the object goes in one request whatever its size.
 ///
 /// # Errors
 /// As [`put`](super::put()).
-pub async fn put_pieces(
+pub async fn put_pieces(backend: &Backend, uri: &Uri, pieces: Vec<Bytes>, condition: Create) -> Result<Option<String>> {
+    put_watched(backend, uri, pieces, condition, &Arc::default()).await
+}
+
+/// As [`put_pieces`]; `progress` counts the bytes as they are written.
+///
+/// # Errors
+/// As [`put_pieces`].
+pub async fn put_watched(
     backend: &Backend,
     uri: &Uri,
     pieces: Vec<Bytes>,
     condition: Create,
-    moved: &Moved,
+    progress: &Arc<Progress>,
 ) -> Result<Option<String>> {
     let length = pieces.iter().map(|piece| piece.len() as u64).sum();
     match backend {
         Backend::Local(mode) => {
-            let (uri, mode, moved) = (uri.clone(), *mode, moved.clone());
-            on_pool(move || write(&uri, &pieces, mode, &condition, &moved)).await
+            let (uri, mode, progress) = (uri.clone(), *mode, Arc::clone(progress));
+            on_pool(move || write(&uri, &pieces, mode, &condition, length, &progress)).await
         }
         Backend::Object(store) => {
             // The store in memory keeps what it is given, and lent memory changes after the call.
@@ -59,7 +68,7 @@ pub async fn put_pieces(
                 return put::upload(backend.clone(), uri.clone(), body, condition).await;
             }
             let span = observe::begin(Verb::Put, uri);
-            let result = send(&**store, uri, &pieces, length, moved).await;
+            let result = send(&**store, uri, &pieces, length, progress).await;
             size_cache::forget(store, uri);
             if result.is_ok() {
                 stats::add(Counter::PutBytes, length);
@@ -70,11 +79,17 @@ pub async fn put_pieces(
     }
 }
 
-fn write(uri: &Uri, pieces: &[Bytes], mode: Mode, condition: &Create, moved: &Moved) -> Result<Option<String>> {
-    let length = pieces.iter().map(|piece| piece.len() as u64).sum();
+fn write(
+    uri: &Uri,
+    pieces: &[Bytes],
+    mode: Mode,
+    condition: &Create,
+    length: u64,
+    progress: &Progress,
+) -> Result<Option<String>> {
     let span = observe::begin(Verb::Put, uri);
     let steps = pieces.iter().flat_map(|piece| piece.chunks(STEP));
-    let result = local::write_pieces(&uri.key, steps, mode, condition, |bytes| moved.add(bytes));
+    let result = local::write_pieces(&uri.key, steps, mode, condition, |bytes| progress.add(bytes));
     if result.is_ok() {
         stats::add(Counter::PutRequests, 1);
         stats::add(Counter::PutBytes, length);
@@ -88,7 +103,7 @@ async fn send(
     uri: &Uri,
     pieces: &[Bytes],
     length: u64,
-    moved: &Moved,
+    progress: &Arc<Progress>,
 ) -> Result<Option<String>> {
     let path = uri.object_path()?;
     let failed = |source| StoreError::object(uri.to_string(), source);
@@ -97,10 +112,10 @@ async fn send(
         let options = PutOptions { mode: PutMode::Overwrite, ..Default::default() };
         let payload = pieces.iter().cloned().collect::<PutPayload>();
         let written = store.put_opts(&path, payload, options).await.map_err(failed)?;
-        moved.add(length);
+        progress.add(length);
         return Ok(written.e_tag);
     }
-    send_parts(store, uri, &path, pieces, length, moved).await
+    send_parts(store, uri, &path, pieces, length, progress).await
 }
 
 async fn send_parts(
@@ -109,13 +124,13 @@ async fn send_parts(
     path: &Path,
     pieces: &[Bytes],
     length: u64,
-    moved: &Moved,
+    progress: &Arc<Progress>,
 ) -> Result<Option<String>> {
     let failed = |source| StoreError::object(uri.to_string(), source);
     let part = PART_SIZE.max(length.div_ceil(MOST_PARTS).next_multiple_of(1 << 20));
     let mut upload = upload::Upload::new(store.put_multipart(path).await.map_err(failed)?);
     let mut rest = Pieces { pieces, at: 0 };
-    let sent = put::send_pieces(&mut upload, uri, length, part, |size| rest.take(size), moved).await;
+    let sent = put::send_pieces(&mut upload, uri, length, part, |size| rest.take(size), progress).await;
     if let Err(error) = sent {
         upload.abort().await;
         return Err(error);

@@ -4,6 +4,7 @@
 //! once and two settings never share connections.
 
 mod azure;
+mod cache;
 mod connection_string;
 mod environment;
 mod files;
@@ -22,6 +23,7 @@ use object_store::ObjectStore;
 
 pub use azure::Azure;
 pub(crate) use azure::AzureLogin;
+pub(crate) use cache::ReadCache;
 pub(crate) use environment::fingerprint;
 pub(crate) use files::Watched;
 pub use gcs::Gcs;

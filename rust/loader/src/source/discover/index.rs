@@ -10,7 +10,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use highway::{HighwayHash, HighwayHasher, Key};
 use s3dlio_store::local::Create;
-use s3dlio_store::moved::Moved;
 use s3dlio_store::ops::{self, GetOptions, within};
 use s3dlio_store::registry::{self, Backend};
 use s3dlio_store::{StoreError, Uri, Work};
@@ -77,7 +76,7 @@ pub(super) fn below(text: &str, pattern: Option<&str>, place: &str) -> Result<Wo
         let table = Arc::new(listing.await?);
         let made = Arc::clone(&table);
         let bytes = Work::pool(move || Ok(pack(&made, &question))).into_future().await?;
-        within::put_pieces(&kept, &place, vec![Bytes::from(bytes)], Create::Overwrite, &Moved::default()).await?;
+        within::put_pieces(&kept, &place, vec![Bytes::from(bytes)], Create::Overwrite).await?;
         // Nobody else has it any more.
         Ok(Arc::unwrap_or_clone(table))
     }))

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Bytes of the source that are done, of how many, and records found in them.
+/// Bytes that are done, of how many, and records found in them.
 #[derive(Debug, Default)]
 pub struct Progress {
     bytes: AtomicU64,
@@ -40,11 +40,13 @@ impl Progress {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    pub(crate) fn at(&self, bytes: u64) {
+    /// So many bytes are done.
+    pub fn at(&self, bytes: u64) {
         self.bytes.store(bytes, Ordering::Relaxed);
     }
 
-    pub(crate) fn found(&self, records: u64) {
+    /// Some more records are found; on any thread.
+    pub fn found(&self, records: u64) {
         self.records.fetch_add(records, Ordering::Relaxed);
     }
 }
