@@ -29,7 +29,8 @@ fn read(uri: &Uri, options: StreamOptions) -> (Vec<Bytes>, Result<(), RecordErro
 fn everywhere(content: &[u8], check: impl Fn(&Uri)) {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::start();
-    let memory = Uri::parse("memory://stream/key").unwrap();
+    // The memory is that of the process, where other tests have their content.
+    let memory = Uri::parse(&format!("memory://stream{}/key", folder.path().display())).unwrap();
     put(&memory, content);
     let local = file(&folder, "data", content);
     let direct = Uri { scheme: s3dlio_store::Scheme::Direct, ..local.clone() };

@@ -181,7 +181,6 @@ fn a_refused_token_of_an_application_is_fetched_anew() {
     let folder = Folder::new();
     let file = folder.write("token", "federated");
     let (host, endpoint) = (format!("http://{}/", authority.address), format!("http://{}", server.address));
-    let uri = Uri::parse("az://account/container/key").unwrap();
     let _turn = environment(&[
         ("AZURE_STORAGE_ENDPOINT", &endpoint),
         ("AZURE_CLIENT_ID", "client"),
@@ -189,6 +188,8 @@ fn a_refused_token_of_an_application_is_fetched_anew() {
         ("AZURE_FEDERATED_TOKEN_FILE", &file),
         ("AZURE_AUTHORITY_HOST", &host),
     ]);
+    // Whether the first part of a name is an account depends on the environment.
+    let uri = Uri::parse("az://account/container/key").unwrap();
     assert_eq!(run(ops::get(&uri, GetOptions::default())).unwrap(), b"content".as_slice());
     assert_eq!(run(ops::get(&uri, GetOptions::default())).unwrap(), b"content".as_slice());
     assert_eq!((authority.requests().len(), server.requests().len()), (2, 3));
