@@ -95,7 +95,7 @@ pub fn announced(prefix: &[u8], file: u64) -> Result<Option<u64>, FormatError> {
     let Some(rest) = prefix.strip_prefix(&MAGIC) else { return Ok(None) };
     let Some(length) = rest.first_chunk::<4>() else { return wrong("the container ends in its prefix") };
     let length = u64::from(u32::from_le_bytes(*length));
-    if length > MOST_HEADER || length > file.saturating_sub(PREFIX + FOOTER) {
+    if length > MOST_HEADER || PREFIX + length + FOOTER > file {
         return wrong(format!("the header of the container announces {length} bytes, the object has {file}"));
     }
     Ok(Some(length))
