@@ -326,7 +326,7 @@ class PyDataset(Sequence[Any]):
 
     def _reading(self, indices: list[int]) -> _s3dlio.Operation[list[Any]]:
         load_numpy()
-        in_flight = self.options.value("num_workers") or 64
+        in_flight = self.options.value("num_workers") or _s3dlio.network_reads()
         return self.objects.read(indices, in_flight, self.options.value("decoder"))
 
     def set_epoch(self, epoch: int) -> None:

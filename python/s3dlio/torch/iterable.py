@@ -67,7 +67,7 @@ class S3IterableDataset(Records, IterableDataset[Any]):
         max_errors: Bad samples of an iteration beyond which the next is raised all the same; ``None``: no bound.
         enable_sharding: ``None``: split over ``DataLoader`` workers. ``True``: over ranks as well, from
             ``torch.distributed`` or ``RANK`` and ``WORLD_SIZE``. ``False``: every worker gives everything.
-        num_workers: Network reads in flight; 0 means 64.
+        num_workers: Network reads in flight; 0 means 64, or less where many processes share the machine.
         prefetch: Batches read ahead; 0 leaves it to the memory budget.
         auto_tune: ``True`` chooses ``num_workers`` and ``prefetch`` automatically, whatever they say.
         memory_budget: Bytes read ahead, divided by the number of workers by default.

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
+from s3dlio import _s3dlio
 from s3dlio.dataset import PyDataset, found_in
 from s3dlio.options import LoaderOptions
 from s3dlio.sources import Data, positions
@@ -35,7 +36,7 @@ class S3MapDataset(Records, Dataset[Any]):
         return_type: For plain bytes: ``"tensor"`` (1-D uint8), ``"bytes"`` or ``"reader"``.
         writable: Whether byte tensors are copies that may be written to.
         suppress_nonwritable_warning: Whether torch's warning about read-only memory is kept quiet.
-        num_workers: Network reads in flight for one batch; 0 means 64.
+        num_workers: Network reads in flight for one batch; 0 means 64, or less where many processes share the machine.
         reader_mode, part_size, max_inflight_parts: How large objects are read; see :class:`~s3dlio.LoaderOptions`.
 
     Raises:
@@ -67,7 +68,7 @@ class S3MapDataset(Records, Dataset[Any]):
             part_size=part_size,
             max_inflight_parts=max_inflight_parts,
         )
-        self._in_flight: int = options.value("num_workers") or 64
+        self._in_flight: int = options.value("num_workers")
         self._convert = Converter(check_return_type(return_type), writable, suppress_nonwritable_warning)
         self.transform = transform
         self._objects = found_in(uri, pattern, format, options)
@@ -92,7 +93,7 @@ class S3MapDataset(Records, Dataset[Any]):
         """Read several samples in one parallel fetch; results in the order of ``indices``."""
         share_machine()
         places = positions(indices, len(self))
-        samples = self._objects.read(places, self._in_flight, self._decoder).wait()
+        samples = self._objects.read(places, self._in_flight or _s3dlio.network_reads(), self._decoder).wait()
         return [self._finish(place, sample) for place, sample in zip(places, samples, strict=True)]
 
     def _finish(self, position: int, sample: Any) -> Any:

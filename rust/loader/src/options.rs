@@ -19,9 +19,6 @@ const MAX_PREFETCH: usize = 1024;
 /// Most reads in flight: what one process may have open files for under the usual limit of 1,024, halved.
 const MAX_READS: usize = 512;
 
-/// Reads in flight over the network unless told otherwise: at 20 ms a request this is 3,200 requests a second.
-const DEFAULT_READS: usize = 64;
-
 /// Most blocks of a shuffle window: 64 GiB of blocks of the usual megabyte.
 const MAX_WINDOW: u64 = 1 << 16;
 
@@ -94,7 +91,7 @@ pub struct LoaderOptions {
     pub memory_budget: u64,
     /// Batches ready or in work ahead of the consumer, 1 to 1,024; 0 leaves it to the memory budget.
     pub prefetch: usize,
-    /// Network reads in flight, 1 to 512; 0 means 64.
+    /// Network reads in flight, 1 to 512; 0 means 64, or this process's share of the machine's 512.
     pub reads: usize,
     /// Longest wait for a batch; `None` waits as long as the store's own time limits allow.
     pub timeout: Option<Duration>,
@@ -167,7 +164,7 @@ impl LoaderOptions {
     }
 
     pub(crate) fn reads_in_flight(&self) -> u64 {
-        if self.reads == 0 { DEFAULT_READS as u64 } else { self.reads as u64 }
+        if self.reads == 0 { settings::network_reads() as u64 } else { self.reads as u64 }
     }
 }
 

@@ -10,10 +10,16 @@ use s3dlio_store::StoreError;
 
 use crate::errors::Failure;
 
-/// Says that `workers` processes share this machine: threads and memory budget are divided by it.
+/// Says that `workers` processes share what this rank has of the machine: threads, reads in flight, memory budget.
 #[pyfunction]
 fn set_worker_share(workers: usize) {
     settings::set_worker_share(workers);
+}
+
+/// Network reads that a loader of this process has in flight unless it is told a number.
+#[pyfunction]
+fn network_reads() -> usize {
+    settings::network_reads()
 }
 
 /// Has the network runtime start with this many threads; returns the number.
@@ -75,6 +81,7 @@ fn stats_text() -> String {
 /// Adds the functions to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(set_worker_share, module)?)?;
+    module.add_function(wrap_pyfunction!(network_reads, module)?)?;
     module.add_function(wrap_pyfunction!(configure_threads, module)?)?;
     module.add_function(wrap_pyfunction!(counters, module)?)?;
     module.add_function(wrap_pyfunction!(figures, module)?)?;

@@ -16,10 +16,24 @@ const MOST_THREADS: usize = 512;
 /// Below one range part (8 MiB) the budget would only slow the pipeline down: one part is always let through.
 const MIN_BUDGET: u64 = 8 << 20;
 
-/// Says that `workers` processes (the workers of a `DataLoader`) share this machine.
+/// Where launchers say how many ranks they started on this machine: torchrun, Open MPI, MPICH and Intel MPI, MVAPICH.
+const LOCAL_RANKS: [&str; 4] =
+    ["LOCAL_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "MV2_COMM_WORLD_LOCAL_SIZE"];
+
+/// Network reads in flight of one loader at most: at 20 ms a request this is 3,200 requests a second.
+const MOST_READS: usize = 64;
+
+/// Network reads in flight of all loaders of a machine, if each rank and worker has one: with 64 each, 16 ranks of 8
+/// workers would open 8,192 connections.
+const READS_OF_MACHINE: usize = 512;
+
+/// Fewer reads in flight leave a worker waiting for one after the other.
+const LEAST_READS: usize = 4;
+
+/// Says that `workers` processes (the workers of a `DataLoader`) share what this rank has of the machine.
 ///
-/// Thread counts and the memory budget are divided by it. Values below 1 mean 1. Has no effect on pools that are
-/// already running in this process.
+/// Thread counts, reads in flight and the memory budget are divided by it. Values below 1 mean 1. Has no effect on pools
+/// that are already running in this process.
 pub fn set_worker_share(workers: usize) {
     WORKERS.store(workers.max(1), Ordering::Relaxed);
 }
@@ -30,8 +44,21 @@ pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// Processes that read on this machine: the ranks that a launcher started here, times their workers.
+fn processes() -> usize {
+    let ranks = LOCAL_RANKS.iter().find_map(|name| number(name)).unwrap_or(1);
+    usize::try_from(ranks).unwrap_or(usize::MAX).saturating_mul(WORKERS.load(Ordering::Relaxed))
+}
+
 fn shared_cores() -> usize {
-    (cores() / WORKERS.load(Ordering::Relaxed)).max(1)
+    (cores() / processes()).max(1)
+}
+
+/// Network reads that a loader has in flight unless it is told a number: 64, or this process's share of 512 for the
+/// machine, at least 4.
+#[must_use]
+pub fn network_reads() -> usize {
+    (READS_OF_MACHINE / processes()).clamp(LEAST_READS, MOST_READS)
 }
 
 /// The variables of this module: integers of at least 1.
@@ -97,7 +124,7 @@ pub fn decode_threads() -> usize {
     threads("S3DLIO_DECODE_THREADS", shared_cores())
 }
 
-/// Bytes that one loader may hold: `S3DLIO_MEMORY_BUDGET` (bytes), else 256 MiB, divided by the worker share.
+/// Bytes that one loader may hold: `S3DLIO_MEMORY_BUDGET` (bytes), else 256 MiB, divided by the workers of the rank.
 ///
 /// 256 MiB is 0.2 s of a 10 Gbit/s link: enough to ride over a slow request, small beside a training process.
 #[must_use]

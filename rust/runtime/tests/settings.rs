@@ -4,7 +4,9 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use s3dlio_runtime::settings::{cores, decode_threads, io_threads, memory_budget, runtime_threads, set_worker_share};
+use s3dlio_runtime::settings::{
+    cores, decode_threads, io_threads, memory_budget, network_reads, runtime_threads, set_worker_share,
+};
 
 static TURN: Mutex<()> = Mutex::new(());
 
@@ -12,12 +14,15 @@ struct Environment(MutexGuard<'static, ()>);
 
 const NAMES: [&str; 4] = ["S3DLIO_RT_THREADS", "S3DLIO_IO_THREADS", "S3DLIO_DECODE_THREADS", "S3DLIO_MEMORY_BUDGET"];
 
+const LOCAL_RANKS: [&str; 4] =
+    ["LOCAL_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "MV2_COMM_WORLD_LOCAL_SIZE"];
+
 fn environment(variables: &[(&str, &str)]) -> Environment {
     let guard = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     set_worker_share(1);
     // SAFETY: every test of this binary holds the lock while it touches the environment.
     unsafe {
-        NAMES.iter().for_each(|name| std::env::remove_var(name));
+        NAMES.iter().chain(&LOCAL_RANKS).for_each(|name| std::env::remove_var(name));
         variables.iter().for_each(|(name, value)| std::env::set_var(name, value));
     }
     Environment(guard)
@@ -28,7 +33,7 @@ impl Drop for Environment {
         let _held = &self.0;
         set_worker_share(1);
         // SAFETY: as above; the lock is released after this.
-        unsafe { NAMES.iter().for_each(|name| std::env::remove_var(name)) };
+        unsafe { NAMES.iter().chain(&LOCAL_RANKS).for_each(|name| std::env::remove_var(name)) };
     }
 }
 
@@ -52,6 +57,24 @@ fn workers_share_cores_and_memory_but_never_get_nothing() {
     assert_eq!(memory_budget(), 8 << 20);
     set_worker_share(0);
     assert_eq!(memory_budget(), 256 << 20);
+}
+
+#[test]
+fn ranks_of_a_machine_share_its_cores_and_connections_and_not_their_memory() {
+    for name in LOCAL_RANKS {
+        let _turn = environment(&[(name, "16")]);
+        assert_eq!((network_reads(), decode_threads()), (32, (cores() / 16).max(1)), "{name}");
+        assert_eq!(memory_budget(), 256 << 20);
+        set_worker_share(8);
+        assert_eq!(network_reads(), 4);
+        assert_eq!(memory_budget(), 32 << 20);
+    }
+    let _turn = environment(&[]);
+    assert_eq!(network_reads(), 64);
+    set_worker_share(8);
+    assert_eq!(network_reads(), 64);
+    set_worker_share(1000);
+    assert_eq!(network_reads(), 4);
 }
 
 #[test]
