@@ -25,11 +25,15 @@ const GROUP_BYTES: u64 = 1 << 20;
 /// ... and files, so that the threads of the pool share even a small batch of tiny ones.
 const GROUP_FILES: usize = 32;
 
-/// Samples in one job of the decoding pool: inflating is slow enough that small jobs spread better.
+/// Samples in one job of the decoding pool: to inflate one or to decode an image takes long enough that small jobs
+/// spread better ...
 const DECODE_JOB: usize = 4;
 
+/// ... but what is only looked at and not changed is done with sooner than a thread of the pool wakes up.
+const LOOK_JOB: usize = 64;
+
 /// A sample and its record, or why there is none.
-type Read = (Pending, Result<Record, LoaderError>);
+pub(super) type Read = (Pending, Result<Record, LoaderError>);
 
 /// Local files that will be read together.
 pub(super) struct FileGroup {
@@ -62,8 +66,14 @@ impl FileGroup {
         pool::io().run(move || {
             // Dropping the samples of a stopped iteration frees their permits.
             let Some(shared) = files.first().map(|(pending, ..)| Arc::clone(pending.shared())) else { return };
-            if !shared.is_cancelled() {
-                decode(&shared, read_group(files));
+            if shared.is_cancelled() {
+                return;
+            }
+            let read = read_group(files);
+            match shared.options.decoder {
+                // Another thread would only have to be woken for it.
+                Decoder::Npy | Decoder::Text => decode_here(&shared, account_all(&shared, read)),
+                _ => decode(&shared, read),
             }
         });
     }
@@ -150,21 +160,38 @@ pub(super) fn start_network(
 
 /// Decodes what was read: plain bytes at once, arrays on the decoding pool.
 pub(super) fn decode(shared: &Arc<Shared>, read: Vec<Read>) {
-    let read: Vec<Read> = read.into_iter().map(|read| account(shared, read)).collect();
+    let read = account_all(shared, read);
     if shared.options.decoder == Decoder::Bytes {
-        read.into_iter().for_each(|(pending, record)| decode_one(shared, pending, record));
+        decode_here(shared, read);
         return;
     }
+    let most = most_of_a_job(shared);
     let mut read = read.into_iter().peekable();
     while read.peek().is_some() {
-        let job: Vec<Read> = read.by_ref().take(DECODE_JOB).collect();
+        let job: Vec<Read> = read.by_ref().take(most).collect();
         let shared = Arc::clone(shared);
         pool::decode().run(move || {
             if !shared.is_cancelled() {
-                job.into_iter().for_each(|(pending, record)| decode_one(&shared, pending, record));
+                decode_here(&shared, job);
             }
         });
     }
+}
+
+/// Samples that are decoded in one job.
+pub(super) fn most_of_a_job(shared: &Shared) -> usize {
+    match shared.options.decoder {
+        Decoder::Bytes | Decoder::Npy | Decoder::Text => LOOK_JOB,
+        Decoder::Npz | Decoder::Image(_) | Decoder::Example(_) => DECODE_JOB,
+    }
+}
+
+fn decode_here(shared: &Shared, read: Vec<Read>) {
+    read.into_iter().for_each(|(pending, record)| decode_one(shared, pending, record));
+}
+
+fn account_all(shared: &Shared, read: Vec<Read>) -> Vec<Read> {
+    read.into_iter().map(|read| account(shared, read)).collect()
 }
 
 fn account(shared: &Shared, (mut pending, record): Read) -> Read {

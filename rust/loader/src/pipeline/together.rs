@@ -9,7 +9,7 @@ use s3dlio_runtime::budget::{ByteBudget, Urgency};
 use s3dlio_runtime::executor;
 
 use super::Shared;
-use super::fetch;
+use super::fetch::{self, Read};
 use super::slot::Pending;
 use crate::error::{LoaderError, Result};
 use crate::options::Shuffle;
@@ -68,6 +68,8 @@ pub(super) struct Together {
     most_bytes: u64,
     waiting: Vec<Arc<Unit>>,
     waiting_bytes: u64,
+    /// Samples whose record is there already, until there are enough for a job.
+    ready: Vec<Read>,
 }
 
 impl Together {
@@ -87,6 +89,7 @@ impl Together {
             most_bytes: most_bytes(shared),
             waiting: Vec::new(),
             waiting_bytes: 0,
+            ready: Vec::new(),
         }
     }
 
@@ -117,12 +120,21 @@ impl Together {
             self.keep(Known { unit, left }, bytes);
             return self.is_full();
         };
-        known.unit.add(&self.shared, pending);
+        self.ready.extend(known.unit.add(pending));
         known.left -= 1;
         if known.left == 0 {
             self.known.remove(&start);
         }
+        if self.ready.len() >= fetch::most_of_a_job(&self.shared) {
+            self.decode_ready();
+        }
         false
+    }
+
+    fn decode_ready(&mut self) {
+        if !self.ready.is_empty() {
+            fetch::decode(&self.shared, std::mem::take(&mut self.ready));
+        }
     }
 
     fn keep(&mut self, known: Known, bytes: u64) {
@@ -141,8 +153,9 @@ impl Together {
         self.waiting.len() >= GROUP_UNITS || self.waiting_bytes >= GROUP_BYTES
     }
 
-    /// Begins to read what waits; false when the iteration was stopped.
+    /// Begins to decode what is there and to read what waits; false when the iteration was stopped.
     pub(super) fn flush(&mut self) -> bool {
+        self.decode_ready();
         if self.waiting.is_empty() {
             return true;
         }
@@ -192,14 +205,17 @@ impl Unit {
         Arc::new(Self { range, state: Mutex::new(State::Waiting(vec![pending])) })
     }
 
-    fn add(&self, shared: &Arc<Shared>, pending: Pending) {
+    /// Lets a sample wait for its record, or gives it back with the record where that is there already.
+    fn add(&self, pending: Pending) -> Option<Read> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *state {
-            State::Waiting(waiting) => waiting.push(pending),
+            State::Waiting(waiting) => {
+                waiting.push(pending);
+                None
+            }
             State::Ready(records) => {
                 let record = self.record(records, pending.index());
-                drop(state);
-                fetch::decode(shared, vec![(pending, record)]);
+                Some((pending, record))
             }
         }
     }

@@ -9,7 +9,8 @@
 //! permutation of their numbers by `(hash(seed, epoch, k), epoch)`, where they are numbered through the blocks in the
 //! order of visiting.
 
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::permutation::hash;
 use super::{Order, Permutation, Sampler};
@@ -43,7 +44,7 @@ impl Sampler for Block {
 
     fn order(&self, epoch: u64) -> Box<dyn Order> {
         let blocks = Permutation::new(self.ends.len() as u64, self.seed, epoch);
-        let mut order = BlockOrder { sampler: self.clone(), blocks, epoch, ends: Vec::new() };
+        let mut order = BlockOrder { sampler: self.clone(), blocks, epoch, ends: Vec::new(), last: Mutex::default() };
         let (mut total, mut number) = (0, 0);
         while number < blocks.len() {
             total += order.block(number).1;
@@ -63,6 +64,18 @@ struct BlockOrder {
     epoch: u64,
     /// How many positions there are up to the end of each window.
     ends: Vec<u64>,
+    /// The window that was asked for last: positions mostly come one after the other, and to find the blocks of a window
+    /// takes ten times as long as all else.
+    last: Mutex<Option<Window>>,
+}
+
+/// What is the same for all positions of a window.
+#[derive(Debug)]
+struct Window {
+    positions: Range<u64>,
+    inside: Permutation,
+    /// For each of its blocks, in the order of visiting: records of the window up to its end, and its first record.
+    blocks: Vec<(u64, u64)>,
 }
 
 impl BlockOrder {
@@ -72,24 +85,40 @@ impl BlockOrder {
         let start = block.checked_sub(1).and_then(|before| self.sampler.ends.get(before)).copied().unwrap_or(0);
         (start, self.sampler.ends.get(block).map_or(0, |end| end - start))
     }
+
+    fn window(&self, position: u64) -> Window {
+        let number = self.ends.partition_point(|&end| end <= position);
+        let start = number.checked_sub(1).map_or(0, |before| self.ends[before]);
+        let positions = start..self.ends[number];
+        let key = hash(&[self.sampler.seed, self.epoch, number as u64]);
+        let inside = Permutation::new(positions.end - start, key, self.epoch);
+        let first = number as u64 * self.sampler.window;
+        let mut end = 0;
+        let blocks = (first..self.blocks.len().min(first.saturating_add(self.sampler.window))).map(|number| {
+            let (first, length) = self.block(number);
+            end += length;
+            (end, first)
+        });
+        Window { positions, inside, blocks: blocks.collect() }
+    }
+}
+
+impl Window {
+    fn index(&self, position: u64) -> u64 {
+        let record = self.inside.index(position - self.positions.start);
+        let at = self.blocks.partition_point(|&(end, _)| end <= record);
+        let before = at.checked_sub(1).map_or(0, |before| self.blocks[before].0);
+        self.blocks[at].1 + record - before
+    }
 }
 
 impl Order for BlockOrder {
     fn index(&self, position: u64) -> u64 {
         let Some(position) = position.checked_rem(self.sampler.n()) else { return 0 };
-        let window = self.ends.partition_point(|&end| end <= position);
-        let start = window.checked_sub(1).map_or(0, |before| self.ends[before]);
-        let key = hash(&[self.sampler.seed, self.epoch, window as u64]);
-        let inside = Permutation::new(self.ends[window] - start, key, self.epoch);
-        let mut record = inside.index(position - start);
-        let mut number = window as u64 * self.sampler.window;
-        loop {
-            let (first, length) = self.block(number);
-            if record < length {
-                return first + record;
-            }
-            record -= length;
-            number += 1;
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match last.as_ref().filter(|window| window.positions.contains(&position)) {
+            Some(window) => window.index(position),
+            None => last.insert(self.window(position)).index(position),
         }
     }
 }

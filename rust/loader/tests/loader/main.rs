@@ -11,6 +11,7 @@ mod batches;
 mod decoders;
 mod discovery;
 mod equal;
+mod exactly_once;
 mod failures;
 mod options;
 mod orders;
