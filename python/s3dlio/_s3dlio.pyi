@@ -287,6 +287,8 @@ class BatchIter:
         """Wait for the next batch."""
     def next_many(self, limit: int) -> list[_Batch]:
         """Wait for the next batch and take those that stand ready behind it."""
+    def refuse(self) -> int | None:
+        """Count a sample that its user refuses; return the bound of bad records where there are more now."""
     def stop(self) -> None:
         """End the iteration: reading stops, and a thread that waits for a batch gets none."""
     def stats(self) -> dict[str, int]:

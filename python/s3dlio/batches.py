@@ -17,7 +17,7 @@ from s3dlio.errors import ConfigError, CorruptDataError, StateMismatchError, Tra
 from s3dlio.options import TORCH, LoaderOptions
 from s3dlio.sharding import rank_and_world
 from s3dlio.sources import Data
-from s3dlio.transform import apply, replaced
+from s3dlio.transform import Refused, apply
 from s3dlio.waits import bottleneck
 
 __all__ = ["BatchIterator", "Batches", "Position"]
@@ -211,20 +211,24 @@ class Batches:
 
     # What an iterator asks of its loader.
 
-    def finish(self, indices: Any, data: Any) -> tuple[Any, int]:
-        """Make a batch of what the core gave: (the batch, or None if nothing is left of it; samples refused)."""
-        samples, count, refused = data, len(indices), 0
+    def refused(self, batches: _s3dlio.BatchIter) -> Refused:
+        """Return what keeps count of the samples of an iteration that the transform refuses."""
+        return Refused(self.core(), batches, self._objects, self._apply)
+
+    def finish(self, indices: Any, data: Any, refused: Refused) -> Any:
+        """Make a batch of what the core gave; None if nothing is left of it."""
+        samples, count = data, len(indices)
         if self._transform is not None:
-            samples, refused = self._transformed(indices, data)
+            samples = self._transformed(indices, data, refused)
             count = len(samples)
         if count == 0:
-            return None, refused
+            return None
         if not self.batched:
-            return self._array(samples[0]), refused
+            return self._array(samples[0])
         batch = self._collated(samples)
         if self._batch_transform is not None:
             batch = apply(self._batch_transform, batch, self._objects.uri(int(indices[0])), None)
-        return batch, refused
+        return batch
 
     def _collated(self, samples: Any) -> Any:
         if not isinstance(samples, list):
@@ -239,23 +243,14 @@ class Batches:
         view = np.frombuffer(sample.memoryview(), np.uint8)
         return view.copy() if self._writable else view
 
-    def _transformed(self, indices: Any, data: list[Any]) -> tuple[list[Any], int]:
+    def _transformed(self, indices: Any, data: list[Any], refused: Refused) -> list[Any]:
         done: list[Any] = []
-        refused = 0
-        core = self.core()
         for index, sample in zip(indices, data, strict=True):
             try:
                 done.append(self._apply(sample, int(index)))
             except TransformError as error:
-                if not core.skips_errors:
-                    raise
-                refused += 1
-                log_skipped([(int(index), error.uri or "", str(error))])
-                if core.replaces_errors:
-                    other, more = replaced(core, self._objects, self._apply, int(index), error)
-                    done.append(other)
-                    refused += more
-        return done, refused
+                done.extend(refused.instead(int(index), error))
+        return done
 
     def _apply(self, sample: Any, index: int) -> Any:
         return apply(self._transform or _same, self._array(sample), self._objects.uri(index), index)
@@ -266,7 +261,6 @@ class BatchIterator(Iterator[Any]):
 
     def __init__(self, loader: Batches, begin: Position) -> None:
         self._loader = loader
-        self._refused = 0
         self._begin(begin)
 
     def _begin(self, begin: Position) -> None:
@@ -275,6 +269,7 @@ class BatchIterator(Iterator[Any]):
         self._done = False
         self._failed: Exception | None = None
         self._batches = self._loader.core().iterate(*begin)
+        self._refused = self._loader.refused(self._batches)
         self._began = time.monotonic()
 
     @property
@@ -301,8 +296,7 @@ class BatchIterator(Iterator[Any]):
         while self._fill():
             step, indices, _, data, skipped = self._ready.pop()
             log_skipped(skipped)
-            batch, refused = self._loader.finish(indices, data)
-            self._refused += refused
+            batch = self._loader.finish(indices, data, self._refused)
             self._given = (self._given[0], step + 1)
             if batch is not None:
                 return batch
@@ -333,8 +327,8 @@ class BatchIterator(Iterator[Any]):
         """Return the figures of the core; samples that the transform refused count as skipped."""
         figures = self._batches.stats()
         return figures | {
-            "samples": figures["samples"] - self._refused,
-            "skipped": figures["skipped"] + self._refused,
+            "samples": figures["samples"] - self._refused.left_out,
+            "skipped": figures["skipped"] + self._refused.count,
         }
 
     def bottleneck(self) -> str:

@@ -16,6 +16,7 @@ from s3dlio.errors import ConfigError, CorruptDataError, UnsupportedError
 from s3dlio.extras import explain
 from s3dlio.sources import Data
 from s3dlio.tfrecord import create_tfrecord_indexes
+from s3dlio.transform import Refused
 
 try:
     from nvidia.dali import fn
@@ -121,8 +122,7 @@ class ExternalSource(Batches):
             raise StopIteration
         if self._reader is None:
             self._reader = _Reader(self)
-        indices, data = self._reader.read((epoch, step))
-        batch, _ = self.finish(indices, data)
+        batch = self._reader.read((epoch, step))
         if batch is None:
             message = f"every sample of batch {step} was skipped, and DALI takes no empty batches"
             raise CorruptDataError(message)
@@ -183,35 +183,37 @@ class _Reader:
 
     def __init__(self, source: ExternalSource) -> None:
         self._source = source
-        self._batches: _s3dlio.BatchIter | None = None
+        self._running: tuple[_s3dlio.BatchIter, Refused] | None = None
         self._epoch = -1
         self._last = 0
         self._stride = 1
 
-    def read(self, position: Position) -> tuple[Any, Any]:
-        """Return the indices and the samples of a batch."""
+    def read(self, position: Position) -> Any:
+        """Return a batch, or None if nothing is left of it."""
         epoch, step = position
-        if self._batches is None or epoch != self._epoch or step != self._last + self._stride:
-            self._begin(epoch, step)
-        ready = None if self._batches is None else self._batches.next()
+        if self._running is None or epoch != self._epoch or step != self._last + self._stride:
+            self._running = self._begin(epoch, step)
+        batches, refused = self._running
+        ready = batches.next()
         if ready is None or ready[0] != step:
             message = f"batch {step} of epoch {epoch} did not come"
             raise CorruptDataError(message)
         self._last = step
         _, indices, _, data, skipped = ready
         log_skipped(skipped)
-        return indices, data
+        return self._source.finish(indices, data, refused)
 
-    def _begin(self, epoch: int, step: int) -> None:
+    def _begin(self, epoch: int, step: int) -> tuple[_s3dlio.BatchIter, Refused]:
         # A worker process gets every so-many-th batch: what it was asked for first and second says how many. A guess
         # that is wrong costs what was read ahead, and nothing else.
-        if self._batches is not None:
-            self._batches.stop()
+        if self._running is not None:
+            self._running[0].stop()
             if epoch == self._epoch:
                 self._stride = max(step - self._last, 1)
         part = self._source.core(worker_id=step % self._stride, num_workers_pytorch=self._stride)
-        self._batches = part.iterate(epoch, step)
         self._epoch = epoch
+        batches = part.iterate(epoch, step)
+        return batches, self._source.refused(batches)
 
 
 class TFRecordFiles(TypedDict):

@@ -154,7 +154,7 @@ class Loader(Batches):
         batches = self.core(batch_size=1, prefetch=1, shard_rank=0, shard_world_size=1).iterate(0, 0)
         try:
             while (ready := batches.next()) is not None:
-                element, _ = self.finish(ready[1], ready[3])
+                element = self.finish(ready[1], ready[3], self.refused(batches))
                 if element is not None:
                     return element
         finally:

@@ -9,7 +9,7 @@ from s3dlio import _s3dlio
 from s3dlio.dataset import log_skipped
 from s3dlio.errors import CorruptDataError, NotFoundError, TransformError, UnsupportedError
 
-__all__ = ["apply", "replaced"]
+__all__ = ["Refused", "apply"]
 
 
 def apply(transform: Callable[[Any], Any], sample: Any, uri: str, record: int | None) -> Any:
@@ -25,28 +25,66 @@ def apply(transform: Callable[[Any], Any], sample: Any, uri: str, record: int | 
         raise TransformError(message, uri=uri, record=record) from error
 
 
-def replaced(
-    core: _s3dlio.Loader, objects: _s3dlio.Objects, finish: Callable[[Any, int], Any], index: int, error: Exception
-) -> tuple[Any, int]:
-    """Return what ``finish`` makes of another record in the place of one that a transform refused.
+class Refused:
+    """The samples of an iteration that a transform refused, and what takes their places.
 
-    The records that are tried are those that take the place of a record that cannot be read.
+    Args:
+        core: Says what becomes of bad samples.
+        batches: The iteration, which counts these with the records that it could not read.
+        objects: Names them.
+        finish: Makes a sample of what was read of a record, whose number comes second.
 
-    Returns:
-        The sample, and how many other records were refused before it.
-
-    Raises:
-        TransformError: None of those that were tried is good either.
+    Attributes:
+        count: How many there were, with those that were tried in their places.
+        left_out: Of how many nothing took the place.
     """
-    tries = 0
-    while (other := core.replacement(index, tries)) is not None:
-        number, reading = other
-        try:
-            (sample,) = reading.wait()
-            return finish(sample, number), tries
-        except (TransformError, CorruptDataError, NotFoundError, UnsupportedError) as bad:
-            log_skipped([(number, objects.uri(number), str(bad))])
-            error, tries = bad, tries + 1
-    uri = objects.uri(index)
-    message = f"{uri}: none of the {tries} records that were tried in its place is good, the last of which: {error}"
-    raise TransformError(message, uri=uri, record=index) from error
+
+    def __init__(
+        self,
+        core: _s3dlio.Loader,
+        batches: _s3dlio.BatchIter,
+        objects: _s3dlio.Objects,
+        finish: Callable[[Any, int], Any],
+    ) -> None:
+        self.count = 0
+        self.left_out = 0
+        self._core = core
+        self._batches = batches
+        self._objects = objects
+        self._finish = finish
+
+    def instead(self, index: int, error: TransformError) -> list[Any]:
+        """Return what comes in the place of a sample: nothing, or what another record makes.
+
+        The records that are tried are those that take the place of a record that cannot be read.
+
+        Raises:
+            TransformError: Bad samples are not borne with, or not so many, or none of those that were tried is good.
+        """
+        if not self._core.skips_errors:
+            raise error
+        self._refuse(index, error)
+        if not self._core.replaces_errors:
+            self.left_out += 1
+            return []
+        last: Exception = error
+        tries = 0
+        while (other := self._core.replacement(index, tries)) is not None:
+            number, reading = other
+            try:
+                (sample,) = reading.wait()
+                return [self._finish(sample, number)]
+            except (TransformError, CorruptDataError, NotFoundError, UnsupportedError) as bad:
+                self._refuse(number, bad)
+                last, tries = bad, tries + 1
+        uri = self._objects.uri(index)
+        message = f"{uri}: none of the {tries} records that were tried in its place is good, the last of which: {last}"
+        raise TransformError(message, uri=uri, record=index) from last
+
+    def _refuse(self, index: int, error: Exception) -> None:
+        if (limit := self._batches.refuse()) is not None:
+            uri = self._objects.uri(index)
+            message = f"more than {limit} bad records (option `max_errors`), the last of which: {error}"
+            raise TransformError(message, uri=uri, record=index) from error
+        self.count += 1
+        log_skipped([(index, self._objects.uri(index), str(error))])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import s3dlio
 import torch
-from s3dlio import ConfigError, CorruptDataError, LoaderOptions, UnsupportedError
+from s3dlio import ConfigError, CorruptDataError, LoaderOptions, TransformError, UnsupportedError
 from s3dlio.torch import Loader, S3IterableDataset, S3MapDataset
 from torch.utils.data import DataLoader
 
@@ -159,6 +159,23 @@ def test_a_transform_sees_each_sample_before_collation(uri: str, bucket: str) ->
     put_all(f"{bucket}/npz/", lambda i: npz(x=np.full(2, i)), ".npz")
     (batch,) = Loader(f"{bucket}/npz/", batch_size=COUNT, decoder="npz", transform=lambda sample: sample["x"] + 1)
     assert batch.tolist() == [[i + 1, i + 1] for i in range(COUNT)]
+
+
+def test_samples_that_a_transform_refuses_are_bounded(uri: str) -> None:
+    def refuse(sample: torch.Tensor) -> int:
+        if number(sample) % 3 == 1:
+            raise ValueError(sample)
+        return number(sample)
+
+    good = [i for i in range(COUNT) if i % 3 != 1]
+    for kind, options in ((S3IterableDataset, {}), (Loader, {"batch_size": 5})):
+        skipping = kind(uri, transform=refuse, on_error="skip", max_errors=COUNT - len(good), **options)
+        found = [torch.as_tensor(batch).reshape(-1).tolist() for batch in skipping]
+        assert [i for batch in found for i in batch] == good
+        for on_error in ("skip", "replace"):
+            strict = kind(uri, transform=refuse, on_error=on_error, max_errors=1, **options)
+            with pytest.raises(TransformError, match="more than 1 bad records"):
+                list(strict)
 
 
 def test_pinned_memory_needs_cuda(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:

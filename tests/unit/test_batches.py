@@ -146,6 +146,32 @@ class TestTransform:
         data = Batches(texts, batch_size=3, transform=lambda s: 1 // (len(s) % 2), on_error="skip")
         assert [len(batch) for batch in data] == [2, 1]
         assert data.stats()["skipped"] == 3
+        assert data.stats()["samples"] == 3
+
+    def test_bad_samples_can_be_replaced(self, texts):
+        data = Batches(texts, batch_size=3, transform=lambda s: 1 // (len(s) % 2), on_error="replace")
+        assert [len(batch) for batch in data] == [3, 3]
+        assert data.stats()["skipped"] >= 3
+        assert data.stats()["samples"] == 6
+
+    def test_bad_samples_are_bounded_with_records_that_cannot_be_read(self, texts, tmp_path):
+        def refuse(sample) -> int:
+            return 1 // (len(sample) % 2)
+
+        for bound, on_error in ((4, "skip"), (3, "skip"), (0, "skip"), (0, "replace")):
+            data = Batches(texts, batch_size=6, transform=refuse, on_error=on_error, max_errors=bound)
+            gone = tmp_path / "0.txt"
+            content = gone.read_bytes()
+            gone.unlink()
+            try:
+                if bound == 4:
+                    assert sum(len(batch) for batch in data) == 2
+                    assert data.stats()["skipped"] == 4
+                else:
+                    with pytest.raises((TransformError, s3dlio.NotFoundError), match=f"more than {bound} bad records"):
+                        list(data)
+            finally:
+                gone.write_bytes(content)
 
     def test_can_be_switched_off(self, texts):
         batch = next(iter(Batches(texts, batch_size=1, transform=len, loader_opts={"enable_transforms": False})))

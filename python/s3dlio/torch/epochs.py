@@ -32,7 +32,7 @@ def worker() -> tuple[int, int]:
 
 
 def share_machine() -> None:
-    """Divide threads, reads in flight and the memory budget by the number of workers; call it before the first read in a process."""
+    """Divide threads, reads in flight and memory by the number of workers; call it before a process first reads."""
     _, workers = worker()
     if workers > 1:
         _s3dlio.set_worker_share(workers)

@@ -16,7 +16,7 @@ from s3dlio import _s3dlio
 from s3dlio.dataset import log_skipped
 from s3dlio.errors import TransformError
 from s3dlio.torch.convert import Converter
-from s3dlio.transform import apply, replaced
+from s3dlio.transform import Refused, apply
 from s3dlio.waits import bottleneck
 
 __all__ = ["Iteration"]
@@ -52,11 +52,10 @@ class Iteration:
         self._transform = transform
         # Batches taken over at once in sample mode: one crossing into Rust then serves many samples.
         self._take = max(take // core.batch_size, 1)
-        self._skip_errors = core.skips_errors
         self._skip = skip
         self._ready: list[Any] = []
         self._samples: list[Any] = []
-        self._refused = 0
+        self._refused = Refused(core, self._batches, objects, self._apply)
         self._repeated = 0
         self._asked = False
         self._done = False
@@ -88,8 +87,8 @@ class Iteration:
         figures = self._batches.stats()
         return figures | {
             "repeated": self._repeated,
-            "samples": figures["samples"] - self._refused,
-            "skipped": figures["skipped"] + self._refused,
+            "samples": figures["samples"] - self._refused.left_out,
+            "skipped": figures["skipped"] + self._refused.count,
         }
 
     def bottleneck(self) -> str:
@@ -154,15 +153,8 @@ class Iteration:
         try:
             return (self._apply(sample, index),)
         except TransformError as error:
-            if not self._skip_errors:
-                raise
-            self._refused += 1
-            log_skipped([(index, error.uri or "", str(error))])
-            if not self._core.replaces_errors:
-                return None
-            other, more = replaced(self._core, self._objects, self._apply, index, error)
-            self._refused += more
-            return (other,)
+            found = self._refused.instead(index, error)
+            return (found[0],) if found else None
 
     def _apply(self, sample: Any, index: int) -> Any:
         converted = self._convert.sample(sample)

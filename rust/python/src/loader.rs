@@ -239,6 +239,11 @@ impl BatchIter {
         Ok(batches)
     }
 
+    /// Counts a sample that its user refuses; the bound of bad records where there are more now.
+    fn refuse(&self, py: Python<'_>) -> PyResult<Option<u64>> {
+        checked(py.detach(|| Ok(self.running()?.as_ref().and_then(pipeline::BatchIter::refuse))))
+    }
+
     /// Ends the iteration: reading stops, and a thread that waits for a batch gets none.
     fn stop(&self, py: Python<'_>) {
         // In a forked child there is nothing to stop.

@@ -88,11 +88,16 @@ impl Shared {
     /// # Errors
     /// Its error, where there were more than are borne with.
     fn count_bad(&self, error: &LoaderError) -> Result<()> {
-        let before = self.counters.bad.fetch_add(1, Ordering::Relaxed);
-        match self.options.max_errors {
-            Some(limit) if before >= limit => Err(LoaderError::TooMany { limit, last: Box::new(error.clone()) }),
-            _ => Ok(()),
+        match self.refuse() {
+            Some(limit) => Err(LoaderError::TooMany { limit, last: Box::new(error.clone()) }),
+            None => Ok(()),
         }
+    }
+
+    /// Counts a bad record; the bound where there are more now.
+    fn refuse(&self) -> Option<u64> {
+        let before = self.counters.bad.fetch_add(1, Ordering::Relaxed);
+        self.options.max_errors.filter(|limit| before >= *limit)
     }
 
     fn stop(&self) {
@@ -214,6 +219,13 @@ impl BatchIter {
             Some(running) => running.next(slice),
             None => Ok(Next::Done),
         }
+    }
+
+    /// Counts a sample that whoever handles samples refuses, with the records that could not be read; the bound of bad
+    /// records where there are more now.
+    #[must_use]
+    pub fn refuse(&self) -> Option<u64> {
+        self.running.as_ref()?.shared.refuse()
     }
 
     /// Figures so far.
