@@ -52,7 +52,8 @@ TEST_PROCESSES ?= $(shell getconf _NPROCESSORS_ONLN)
 
 # The logic crates only: maturin and plain cargo give pyo3 different settings, and each would undo the other's build.
 # The server is built from the same selection, as another would give its dependencies other features and build them anew.
-RUST_TESTS := --release --locked --workspace --exclude s3dlio-python
+CRATES := --release --locked --workspace --exclude s3dlio-python
+RUST_TESTS := $(CRATES) --exclude s3dlio-tch
 
 # uv knows the sources from `cache-keys`, but not whether the built module still lies in the tree.
 SYNC = $(UV) sync --locked $(if $(wildcard $(NATIVE)),,--reinstall-package s3dlio)
@@ -102,7 +103,7 @@ $(SERVERS)/package.json: | setup
 .PHONY: check
 check: build ## Formatting, lints, types, layers, architecture
 	cargo fmt --all --check
-	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --workspace --all-targets --features s3dlio-tch/doc-only -- -D warnings
 	if command -v cargo-deny >/dev/null; then cargo deny --locked check bans licenses sources; fi
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
@@ -123,6 +124,13 @@ test-rust: own-target ## Rust tests only
 	else \
 	  cargo test $(RUST_TESTS) --no-fail-fast; \
 	fi
+
+# libtorch is that of the wheel of torch: the one version that the crate tch is made for.
+.PHONY: test-tch
+test-tch: build ## The crate for Rust trainers, with libtorch (not part of test: 4 minutes of compiling)
+	VIRTUAL_ENV='$(CURDIR)/.venv' PATH="$(CURDIR)/$(BIN):$$PATH" LIBTORCH_USE_PYTORCH=1 \
+	  LD_LIBRARY_PATH="$$($(BIN)/python -c 'import pathlib, torch; print(pathlib.Path(torch.__file__).parent / "lib")')" \
+	  cargo test $(CRATES) --test tch
 
 .PHONY: test-wheel
 test-wheel: build ## The wheel in an empty environment without a compiler
@@ -152,7 +160,7 @@ soak: build ## A thousand epochs of every kind of loader: memory, threads and fi
 .PHONY: docs
 docs: build ## Build the documentation: the site, with the notebooks as they run now, and that of the crates
 	$(BIN)/mkdocs build --quiet --strict
-	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --workspace
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --workspace --features s3dlio-tch/doc-only
 
 .PHONY: fuzz
 fuzz: ## Look for input that breaks a parser: each for SECONDS=60, one on each core

@@ -127,3 +127,15 @@ def test_every_link_leads_somewhere() -> None:
             if target and not (page.parent / target).exists():
                 wrong.append(f"{page.relative_to(ROOT)}: {target}")
     assert wrong == []
+
+
+def test_the_rust_of_the_documents_is_that_of_the_example() -> None:
+    """The example is compiled and run by the tests of its crate."""
+
+    def lines(text: str) -> str:
+        return "\n".join(line.strip() for line in text.strip().splitlines())
+
+    example = lines((ROOT / "rust/tch/examples/train.rs").read_text())
+    blocks = re.findall(r"```rust\n(.*?)```", (ROOT / "docs/howto/rust.md").read_text(), re.DOTALL)
+    assert len(blocks) == 3
+    assert [block for block in blocks if lines(block) not in example] == []

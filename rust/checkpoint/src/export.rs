@@ -5,7 +5,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use s3dlio_records::{Output, Progress};
 use s3dlio_store::{Uri, Work};
-use serde_json::Value;
 
 use crate::boxes::Region;
 use crate::contents::{Contents, Entry, Stored, contents, read_box, windows};
@@ -14,6 +13,7 @@ use crate::error::{CheckpointError, Result};
 use crate::header::{self, Spec, Tensor};
 use crate::open::Checkpoint;
 use crate::task;
+use crate::view::View;
 
 /// Bytes that are read before they are written.
 const WINDOW: u64 = 64 << 20;
@@ -119,60 +119,4 @@ async fn send(output: &Output, bytes: Vec<u8>, progress: &Progress) -> Result<()
     output.write(Bytes::from(bytes))?.into_future().await?;
     progress.add(length);
     Ok(())
-}
-
-/// Elements of a storage that make up a tensor.
-#[derive(Debug, Clone)]
-struct View {
-    start: u64,
-    size: Vec<u64>,
-    stride: Vec<u64>,
-    /// Bytes of an element, and of the axis behind each that complex numbers have.
-    width: u64,
-    pairs: bool,
-}
-
-impl View {
-    fn of(stored: &Stored) -> Result<Option<Self>> {
-        let Some(size) = stored.node.get("size") else { return Ok(None) };
-        let wrong = || CheckpointError::corrupt(&stored.name, "the tree has a view that does not lie in its tensor");
-        let numbers = |value: &Value| value.as_array()?.iter().map(Value::as_u64).collect::<Option<Vec<u64>>>();
-        let parse = || {
-            let size = numbers(size)?;
-            let stride = numbers(stored.node.get("stride")?)?;
-            let start = stored.node.get("start")?.as_u64()?;
-            let pairs = stored.shape.len() == 2;
-            let width = dtype::width(&stored.dtype)?.checked_mul(if pairs { 2 } else { 1 })?;
-            let elements = *stored.shape.first()?;
-            let mut last = start;
-            for (length, step) in size.iter().zip(&stride) {
-                last = last.checked_add(length.checked_sub(1)?.checked_mul(*step)?)?;
-            }
-            // More elements than the storage has would be a small file that stands for a large one.
-            let count = size.iter().try_fold(1_u64, |count, length| count.checked_mul(*length))?;
-            let fits = size.len() == stride.len() && last < elements && count <= elements && stored.shape.len() <= 2;
-            fits.then_some(Self { start, size, stride, width, pairs })
-        };
-        parse().map(Some).ok_or_else(wrong)
-    }
-
-    fn shape(&self) -> Vec<u64> {
-        self.size.iter().copied().chain(self.pairs.then_some(2)).collect()
-    }
-
-    fn gather(&self, storage: &[u8]) -> Vec<u8> {
-        let width = usize::try_from(self.width).unwrap_or(1);
-        let mut position = vec![0_u64; self.size.len()];
-        let mut bytes = Vec::new();
-        loop {
-            let offset: u64 = position.iter().zip(&self.stride).map(|(at, step)| at * step).sum();
-            let at = usize::try_from(self.start + offset).unwrap_or(usize::MAX).saturating_mul(width);
-            bytes.extend_from_slice(storage.get(at..at.saturating_add(width)).unwrap_or_default());
-            let Some(turning) = (0..position.len()).rev().find(|axis| position[*axis] + 1 < self.size[*axis]) else {
-                return bytes;
-            };
-            position[turning] += 1;
-            position[turning + 1..].fill(0);
-        }
-    }
 }

@@ -31,6 +31,7 @@ pub mod shard;
 mod task;
 pub mod tree;
 pub mod verify;
+pub mod view;
 
 pub use error::{CheckpointError, Result};
 pub use format::FormatError;
