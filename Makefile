@@ -157,10 +157,11 @@ soak: build ## A thousand epochs of every kind of loader: memory, threads and fi
 	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	  $(BIN)/python -m tests.frameworks.programs.soak "$$folder" --epochs 1000
 
+# Links to what is private serve those who read the source.
 .PHONY: docs
 docs: build ## Build the documentation: the site, with the notebooks as they run now, and that of the crates
 	$(BIN)/mkdocs build --quiet --strict
-	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --workspace --features s3dlio-tch/doc-only
+	RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' cargo doc --locked --no-deps --workspace --features s3dlio-tch/doc-only
 
 .PHONY: fuzz
 fuzz: ## Look for input that breaks a parser: each for SECONDS=60, one on each core

@@ -115,7 +115,7 @@ pub fn object_store(uri: &Uri) -> Result<(Arc<dyn ObjectStore>, object_store::pa
     object_store_in(open(uri)?, uri)
 }
 
-/// As [`object_store`], for a backend that [`open`] has found for this URI or another one of its bucket; this may be
+/// As [`object_store()`], for a backend that [`open`] has found for this URI or another one of its bucket; this may be
 /// called on any thread.
 ///
 /// # Errors

@@ -51,7 +51,7 @@ pub fn save(uri: &Uri, values: &Values, level: Option<i32>) -> Result<()> {
 /// commit, before which readers see the step before.
 ///
 /// # Errors
-/// As [`save`]; [`CheckpointError::Exists`] for a step that is there, unless it is to be overwritten.
+/// As [`save()`]; [`CheckpointError::Exists`] for a step that is there, unless it is to be overwritten.
 pub fn save_step(base: &Uri, step: u64, values: &Values, level: Option<i32>, overwrite: bool) -> Result<()> {
     let (items, tree) = encode(values)?;
     let invalid = |error: s3dlio_checkpoint::FormatError| invalid(base, error.to_string());
@@ -88,7 +88,7 @@ pub struct Saved {
 }
 
 impl Saved {
-    /// Opens one object: of [`save`], of Python's `save_checkpoint`, or any file of safetensors.
+    /// Opens one object: of [`save()`], of Python's `save_checkpoint`, or any file of safetensors.
     ///
     /// # Errors
     /// Those of the store, and damaged bytes.

@@ -1,6 +1,6 @@
 //! s3dlio for trainers that are written in Rust with [`tch`].
 //!
-//! [`batches`] hands out what a [`Loader`](s3dlio_loader::Loader) reads as tensors, with the order, sharding and exact
+//! [`mod@batches`] hands out what a [`Loader`](s3dlio_loader::Loader) reads as tensors, with the order, sharding and exact
 //! resume that the loader has in every language. [`checkpoint`] saves tensors and texts (the loader's state) in the
 //! files of [`s3dlio_checkpoint`], which Python reads as dicts of tensors, and reads those of Python. [`kinds`] says
 //! which types of elements there are on both sides.

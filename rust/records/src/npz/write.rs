@@ -83,7 +83,7 @@ pub fn write(uri: &Uri, arrays: Arrays, level: Option<u32>) -> Result<Work<Resul
 /// Writes an NPY file, byte for byte as `numpy.save` does. It appears whole or not at all.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_npy(uri: &Uri, array: &Array) -> Result<Work<()>> {
     let header = array.header().map_err(|error| refused(uri, "", error))?;
     if header.len() + array.data.len() <= SMALL {

@@ -19,7 +19,7 @@ pub fn write(path: &str, data: &[u8], mode: Mode, create: &Create) -> Result<Str
     write_pieces(path, [data], mode, create, |_| ())
 }
 
-/// As [`write`], with the contents in several pieces.
+/// As [`write()`], with the contents in several pieces.
 pub(crate) fn write_pieces<T: AsRef<[u8]>>(
     path: &str,
     pieces: impl IntoIterator<Item = T>,
@@ -39,10 +39,10 @@ pub(crate) fn write_pieces<T: AsRef<[u8]>>(
     temporary.commit(sink.finish(length)?, path, mode, create)
 }
 
-/// Writes a file as [`write`] does, whatever is there already.
+/// Writes a file as [`write()`] does, whatever is there already.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_atomic(path: &str, data: &[u8], mode: Mode) -> Result<()> {
     write(path, data, mode, &Create::Overwrite).map(|_| ())
 }
