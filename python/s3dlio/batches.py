@@ -213,7 +213,7 @@ class Batches:
 
     def refused(self, batches: _s3dlio.BatchIter) -> Refused:
         """Return what keeps count of the samples of an iteration that the transform refuses."""
-        return Refused(self.core(), batches, self._objects, self._apply)
+        return Refused(self.core(), batches, self._objects)
 
     def finish(self, indices: Any, data: Any, refused: Refused) -> Any:
         """Make a batch of what the core gave; None if nothing is left of it."""
@@ -249,7 +249,7 @@ class Batches:
             try:
                 done.append(self._apply(sample, int(index)))
             except TransformError as error:
-                done.extend(refused.instead(int(index), error))
+                done.extend(refused.instead(int(index), error, self._apply))
         return done
 
     def _apply(self, sample: Any, index: int) -> Any:

@@ -32,31 +32,29 @@ class Refused:
         core: Says what becomes of bad samples.
         batches: The iteration, which counts these with the records that it could not read.
         objects: Names them.
-        finish: Makes a sample of what was read of a record, whose number comes second.
 
     Attributes:
         count: How many there were, with those that were tried in their places.
         left_out: Of how many nothing took the place.
     """
 
-    def __init__(
-        self,
-        core: _s3dlio.Loader,
-        batches: _s3dlio.BatchIter,
-        objects: _s3dlio.Objects,
-        finish: Callable[[Any, int], Any],
-    ) -> None:
+    def __init__(self, core: _s3dlio.Loader, batches: _s3dlio.BatchIter, objects: _s3dlio.Objects) -> None:
         self.count = 0
         self.left_out = 0
         self._core = core
         self._batches = batches
         self._objects = objects
-        self._finish = finish
 
-    def instead(self, index: int, error: TransformError) -> list[Any]:
+    def instead(self, index: int, error: TransformError, finish: Callable[[Any, int], Any]) -> list[Any]:
         """Return what comes in the place of a sample: nothing, or what another record makes.
 
         The records that are tried are those that take the place of a record that cannot be read.
+
+        Args:
+            index: The record.
+            error: Why it was refused.
+            finish: Makes a sample of what was read of a record, whose number comes second. It is not kept: a method of
+                the iteration would keep that and its threads alive.
 
         Raises:
             TransformError: Bad samples are not borne with, or not so many, or none of those that were tried is good.
@@ -73,7 +71,7 @@ class Refused:
             number, reading = other
             try:
                 (sample,) = reading.wait()
-                return [self._finish(sample, number)]
+                return [finish(sample, number)]
             except (TransformError, CorruptDataError, NotFoundError, UnsupportedError) as bad:
                 self._refuse(number, bad)
                 last, tries = bad, tries + 1

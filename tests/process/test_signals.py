@@ -99,7 +99,8 @@ def test_a_signal_handler_runs_and_the_wait_goes_on(scripted):
     ids=["get", "get_many", "list", "dataset"],
 )
 def test_other_threads_run_while_a_call_waits(call, to_silent, monkeypatch):
-    monkeypatch.setenv("S3DLIO_OPERATION_TIMEOUT_SECS", "1")
+    # So long that the tests of the other process, which may have the cores for a second, leave something of it.
+    monkeypatch.setenv("S3DLIO_OPERATION_TIMEOUT_SECS", "4")
     ended = threading.Event()
 
     def wait() -> None:
@@ -117,5 +118,5 @@ def test_other_threads_run_while_a_call_waits(call, to_silent, monkeypatch):
         ticks, longest, last = ticks + 1, max(longest, now - last), now
     waiting.join()
     assert ticks > 50
-    # A call that kept the interpreter would show as one gap of the whole second.
-    assert longest < 0.7
+    # A call that kept the interpreter would show as one gap of the whole time.
+    assert longest < 3

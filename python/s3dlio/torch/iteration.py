@@ -55,7 +55,7 @@ class Iteration:
         self._skip = skip
         self._ready: list[Any] = []
         self._samples: list[Any] = []
-        self._refused = Refused(core, self._batches, objects, self._apply)
+        self._refused = Refused(core, self._batches, objects)
         self._repeated = 0
         self._asked = False
         self._done = False
@@ -153,7 +153,7 @@ class Iteration:
         try:
             return (self._apply(sample, index),)
         except TransformError as error:
-            found = self._refused.instead(index, error)
+            found = self._refused.instead(index, error, self._apply)
             return (found[0],) if found else None
 
     def _apply(self, sample: Any, index: int) -> Any:

@@ -15,7 +15,7 @@ pub struct View {
     pub size: Vec<u64>,
     /// Elements from one to the next along each axis.
     pub stride: Vec<u64>,
-    /// Bytes of an element.
+    /// Bytes of an element, of complex ones those of both numbers.
     width: u64,
     /// Whether an element is two numbers: complex ones have one more axis in the storage.
     pairs: bool,
