@@ -65,7 +65,7 @@ struct BlockOrder {
     /// How many positions there are up to the end of each window.
     ends: Vec<u64>,
     /// The window that was asked for last: positions mostly come one after the other, and to find the blocks of a window
-    /// takes ten times as long as all else.
+    /// takes longer than all else.
     last: Mutex<Option<Window>>,
 }
 
