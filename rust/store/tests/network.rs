@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
 mod common;
+#[path = "common/keys.rs"]
+mod keys;
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Once};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,19 +25,7 @@ const SLACK: Duration = Duration::from_secs(8);
 
 /// Short time limits, the same for all tests of this binary.
 fn environment() {
-    static SET: Once = Once::new();
-    SET.call_once(|| {
-        // SAFETY: every test calls this first, so nobody reads the environment before it is complete.
-        unsafe {
-            std::env::set_var("AWS_ACCESS_KEY_ID", "AKTEST");
-            std::env::set_var("AWS_SECRET_ACCESS_KEY", "secret");
-            std::env::set_var("S3DLIO_CONNECT_TIMEOUT_SECS", "1");
-            std::env::set_var("S3DLIO_OPERATION_TIMEOUT_SECS", "2");
-            for name in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "S3_ADDRESSING_STYLE", "AWS_SKIP_SIGNATURE"] {
-                std::env::remove_var(name);
-            }
-        }
-    });
+    keys::keys(&[("S3DLIO_CONNECT_TIMEOUT_SECS", "1"), ("S3DLIO_OPERATION_TIMEOUT_SECS", "2")]);
 }
 
 fn server(handler: impl Fn(&Request, usize) -> common::Reply + Send + Sync + 'static) -> Server {

@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
 mod common;
+#[path = "common/keys.rs"]
+mod keys;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -19,20 +21,8 @@ use s3dlio_store::{Result, StoreError, Uri};
 const MIB: usize = 1 << 20;
 
 fn environment() {
-    static SET: Once = Once::new();
-    SET.call_once(|| {
-        // SAFETY: every test that looks at the environment calls this first, so nobody reads it half set.
-        unsafe {
-            std::env::set_var("AWS_ACCESS_KEY_ID", "AKTEST");
-            std::env::set_var("AWS_SECRET_ACCESS_KEY", "secret");
-            std::env::set_var("S3DLIO_CONNECT_TIMEOUT_SECS", "1");
-            std::env::set_var("S3DLIO_OPERATION_TIMEOUT_SECS", "5");
-            std::env::set_var("S3DLIO_MAX_RETRY_ATTEMPTS", "2");
-            for name in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "S3_ADDRESSING_STYLE", "AWS_SKIP_SIGNATURE"] {
-                std::env::remove_var(name);
-            }
-        }
-    });
+    let limits = [("S3DLIO_CONNECT_TIMEOUT_SECS", "1"), ("S3DLIO_OPERATION_TIMEOUT_SECS", "5")];
+    keys::keys(&[&limits[..], &[("S3DLIO_MAX_RETRY_ATTEMPTS", "2")]].concat());
 }
 
 fn uri(text: &str) -> Uri {

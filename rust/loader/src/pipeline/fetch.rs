@@ -70,10 +70,11 @@ impl FileGroup {
                 return;
             }
             let read = read_group(files);
-            match shared.options.decoder {
+            if only_looks(&shared) {
                 // Another thread would only have to be woken for it.
-                Decoder::Npy | Decoder::Text => decode_here(&shared, account_all(&shared, read)),
-                _ => decode(&shared, read),
+                decode_here(&shared, account_all(&shared, read));
+            } else {
+                decode(&shared, read);
             }
         });
     }
@@ -180,10 +181,12 @@ pub(super) fn decode(shared: &Arc<Shared>, read: Vec<Read>) {
 
 /// Samples that are decoded in one job.
 pub(super) fn most_of_a_job(shared: &Shared) -> usize {
-    match shared.options.decoder {
-        Decoder::Bytes | Decoder::Npy | Decoder::Text => LOOK_JOB,
-        Decoder::Npz | Decoder::Image(_) | Decoder::Example(_) => DECODE_JOB,
-    }
+    if only_looks(shared) { LOOK_JOB } else { DECODE_JOB }
+}
+
+/// Whether decoding a record makes nothing new of its bytes.
+fn only_looks(shared: &Shared) -> bool {
+    matches!(shared.options.decoder, Decoder::Bytes | Decoder::Npy | Decoder::Text)
 }
 
 fn decode_here(shared: &Shared, read: Vec<Read>) {

@@ -10,19 +10,12 @@ use s3dlio_records::{array_record, npz, tfrecord};
 use s3dlio_store::Uri;
 use s3dlio_testkit::{Protocol, Server};
 
+#[path = "../../../store/tests/common/keys.rs"]
+mod keys;
+
 /// An S3 server with one bucket, and that bucket's URI.
 pub fn server() -> (Server, String) {
-    static SET: std::sync::Once = std::sync::Once::new();
-    SET.call_once(|| {
-        // SAFETY: every test that uses a network store calls this first, so nobody reads a variable that is changing.
-        unsafe {
-            std::env::set_var("AWS_ACCESS_KEY_ID", "AKTEST");
-            std::env::set_var("AWS_SECRET_ACCESS_KEY", "secret");
-            for name in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "S3_ADDRESSING_STYLE", "AWS_SKIP_SIGNATURE"] {
-                std::env::remove_var(name);
-            }
-        }
-    });
+    keys::keys(&[]);
     let server = Server::start(Protocol::S3, 0).unwrap();
     assert!(server.create_bucket("bucket", false));
     let uri = format!("s3://{}/bucket/", server.address());

@@ -6,9 +6,10 @@ pub mod tfrecord;
 
 #[path = "../../../runtime/tests/common/child.rs"]
 mod child;
+#[path = "../../../store/tests/common/keys.rs"]
+mod keys;
 
 use std::collections::BTreeMap;
-use std::sync::Once;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,27 +22,12 @@ use s3dlio_testkit::{Protocol, Server};
 /// Time that any operation may take on a loaded machine.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Keys for the server, the same for all tests of a binary.
-fn environment() {
-    static SET: Once = Once::new();
-    SET.call_once(|| {
-        // SAFETY: every test that uses a network store calls this first, so nobody reads a variable that is changing.
-        unsafe {
-            std::env::set_var("AWS_ACCESS_KEY_ID", "AKTEST");
-            std::env::set_var("AWS_SECRET_ACCESS_KEY", "secret");
-            for name in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "S3_ADDRESSING_STYLE", "AWS_SKIP_SIGNATURE"] {
-                std::env::remove_var(name);
-            }
-        }
-    });
-}
-
 /// An S3 server with one bucket.
 pub struct Store(pub Server);
 
 impl Store {
     pub fn start() -> Self {
-        environment();
+        keys::keys(&[]);
         let server = Server::start(Protocol::S3, 0).unwrap();
         assert!(server.create_bucket("bucket", false));
         Self(server)
