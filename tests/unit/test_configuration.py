@@ -46,7 +46,7 @@ def running():
 assert s3dlio.configure_tokio_threads(7) == 7
 assert s3dlio.configure_tokio_threads(5) == 5
 try:
-    s3dlio.get("memory://bucket/key")
+    s3dlio.get_many(["memory://bucket/key"])
 except FileNotFoundError:
     pass
 until = time.monotonic() + 10

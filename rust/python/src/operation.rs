@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use s3dlio_runtime::executor::{self, BoxFuture};
+use s3dlio_runtime::executor::{self, BoxFuture, StartError};
+use s3dlio_runtime::lane::Lane;
 use s3dlio_store::progress;
 use s3dlio_store::work::Step;
 use s3dlio_store::{StoreError, Work};
@@ -102,6 +103,10 @@ fn wait_and<T: Send>(
             Ok(Step::Later(rest)) => drive(py, rest, meanwhile)?,
             Err(error) => Err(error),
         },
+        Work::Request(future) => {
+            let mut lane = Lane::take().map_err(|error| Failure::from(StoreError::from(error)))?;
+            drive_on(py, future, meanwhile, |future| lane.drive(future, SLICE))?
+        }
         Work::Network(future) => drive(py, future, meanwhile)?,
     };
     // The work has let go of what its caller lent; give it back before the caller reuses it.
@@ -114,11 +119,20 @@ fn wait_and<T: Send>(
 /// breaks the work off.
 pub fn drive<T: Send>(
     py: Python<'_>,
+    future: BoxFuture<T>,
+    meanwhile: impl FnMut(Python<'_>) -> PyResult<()>,
+) -> PyResult<T> {
+    drive_on(py, future, meanwhile, |future| executor::drive(future, SLICE))
+}
+
+fn drive_on<T: Send>(
+    py: Python<'_>,
     mut future: BoxFuture<T>,
     mut meanwhile: impl FnMut(Python<'_>) -> PyResult<()>,
+    mut drive: impl FnMut(&mut BoxFuture<T>) -> Result<Option<T>, StartError> + Send,
 ) -> PyResult<T> {
     loop {
-        let slice = py.detach(|| executor::drive(&mut future, SLICE));
+        let slice = py.detach(|| drive(&mut future));
         match slice.map_err(|error| Failure::from(StoreError::from(error)))? {
             Some(result) => return Ok(result),
             None => {

@@ -162,7 +162,7 @@ impl Input {
         }
         self.connect()?;
         let input = self.clone();
-        Ok(Work::network(async move { input.fetch(range).await }))
+        Ok(Work::request(async move { input.fetch(range).await }))
     }
 
     /// The bytes of many ranges, in their order. Neighbours are read together, also with a small gap between them, and
@@ -398,6 +398,7 @@ where
     F: Future<Output = Result<U>> + Send + 'static,
 {
     match first {
+        Work::Request(first) => Work::request(async move { then(first.await?).await }),
         Work::Network(first) => Work::network(async move { then(first.await?).await }),
         Work::Here(job) => Work::stepped(move || match job()? {
             Step::Done(value) => begin(then(value)),

@@ -5,6 +5,7 @@
 //! reading pool, because a hop through a runtime costs more than a small read.
 
 pub mod bucket;
+mod buffer;
 mod cache;
 pub mod check;
 pub mod compression;

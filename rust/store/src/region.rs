@@ -33,7 +33,7 @@ impl Region {
         Self::of(Arc::new(memory))
     }
 
-    fn of(lender: Arc<dyn Memory>) -> Self {
+    pub(crate) fn of(lender: Arc<dyn Memory>) -> Self {
         Self { start: lender.pointer(), length: lender.length(), filled: 0, lender }
     }
 

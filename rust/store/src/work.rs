@@ -1,18 +1,23 @@
-//! Where an operation runs: on the calling thread, or on the network runtime.
+//! Where an operation runs: on the calling thread, with or without its connections, or on the network runtime.
 
 use std::future::Future;
 
-use s3dlio_runtime::executor::BoxFuture;
+use s3dlio_runtime::executor::{self, BoxFuture};
+use s3dlio_runtime::lane::Lane;
+use tokio::task::{JoinError, JoinHandle};
 
-use crate::error::Result;
+use crate::error::{Result, StoreError};
 
 /// One operation, ready to run.
 ///
 /// The caller decides how to wait: a blocking binding runs [`Work::Here`] on its own thread with the interpreter
-/// released and drives [`Work::Network`] in slices between signal checks; an async one spawns either.
+/// released and drives the others in slices between signal checks, a [`Work::Request`] on a [`Lane`]; an async one spawns
+/// any of them.
 pub enum Work<T> {
     /// Short local work: cheaper on the calling thread than the hop to another one.
     Here(Job<T>),
+    /// A request or few, one after another: cheaper on the calling thread too, with their connections.
+    Request(BoxFuture<Result<T>>),
     /// Work that waits: for the network, or for the reading pool.
     Network(BoxFuture<Result<T>>),
 }
@@ -44,6 +49,11 @@ impl<T: Send + 'static> Work<T> {
         Self::network(on_pool(job))
     }
 
+    /// Work that waits for single requests.
+    pub fn request(future: impl Future<Output = Result<T>> + Send + 'static) -> Self {
+        Self::Request(Box::pin(future))
+    }
+
     /// Work that waits.
     pub fn network(future: impl Future<Output = Result<T>> + Send + 'static) -> Self {
         Self::Network(Box::pin(future))
@@ -63,6 +73,7 @@ impl<T: Send + 'static> Work<T> {
                     Step::Later(rest) => Step::Later(Box::pin(async move { convert(rest.await?) })),
                 })
             }),
+            Self::Request(future) => Work::request(async move { convert(future.await?) }),
             Self::Network(future) => Work::network(async move { convert(future.await?) }),
         }
     }
@@ -75,16 +86,17 @@ impl<T: Send + 'static> Work<T> {
         match self {
             Self::Here(job) => match job()? {
                 Step::Done(value) => Ok(value),
-                Step::Later(rest) => s3dlio_runtime::executor::handle()?.block_on(rest),
+                Step::Later(rest) => executor::handle()?.block_on(rest),
             },
-            Self::Network(future) => s3dlio_runtime::executor::handle()?.block_on(future),
+            Self::Request(future) => Lane::take()?.finish(future)?,
+            Self::Network(future) => executor::handle()?.block_on(future),
         }
     }
 
     /// Turns the work into a future; local work runs on the reading pool.
     pub fn into_future(self) -> BoxFuture<Result<T>> {
         match self {
-            Self::Network(future) => future,
+            Self::Request(future) | Self::Network(future) => future,
             Self::Here(job) => Box::pin(async move {
                 match on_pool(job).await? {
                     Step::Done(value) => Ok(value),
@@ -99,6 +111,7 @@ impl<T> std::fmt::Debug for Work<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Here(_) => "Work::Here",
+            Self::Request(_) => "Work::Request",
             Self::Network(_) => "Work::Network",
         })
     }
@@ -111,7 +124,34 @@ pub(crate) async fn on_pool<T: Send + 'static>(job: impl FnOnce() -> Result<T> +
         // The receiver is gone when the waiting operation was cancelled: nobody wants the result.
         let _ = done.send(job());
     });
-    result.await.unwrap_or_else(|_| {
-        Err(crate::error::StoreError::Store { uri: String::new(), detail: "a reading thread panicked".into() })
+    result
+        .await
+        .unwrap_or_else(|_| Err(StoreError::Store { uri: String::new(), detail: "a reading thread panicked".into() }))
+}
+
+/// A task that ends with its handle.
+#[derive(Debug)]
+pub(crate) struct Task<T>(JoinHandle<Result<T>>);
+
+impl<T: Send + 'static> Task<T> {
+    pub(crate) fn spawn(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<Self> {
+        Ok(Self(executor::spawn(work)?))
+    }
+
+    pub(crate) async fn result(mut self) -> Result<T> {
+        joined((&mut self.0).await)
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What a task ended with.
+pub(crate) fn joined<T>(ended: std::result::Result<Result<T>, JoinError>) -> Result<T> {
+    ended.unwrap_or_else(|source| {
+        Err(StoreError::Store { uri: String::new(), detail: format!("a task ended abnormally: {source}") })
     })
 }

@@ -159,7 +159,7 @@ impl Files {
         let file = match work {
             // Opening a local file waits for nothing.
             Work::Here(_) => work.wait()??,
-            Work::Network(opened) => opened.await??,
+            Work::Request(opened) | Work::Network(opened) => opened.await??,
         };
         let wanted = &self.0.spans[number].records;
         if wanted.end > file.len() {

@@ -37,7 +37,7 @@ pub fn read(uri: &Uri, limits: Limits) -> s3dlio_store::Result<Work<Result<Array
             }),
             Step::Later(rest) => Ok(Step::Later(Box::pin(async move { Ok(later(uri, rest.await?).await) }))),
         }),
-        Work::Network(rest) => Work::network(async move { Ok(later(uri, rest.await?).await) }),
+        Work::Request(rest) | Work::Network(rest) => Work::network(async move { Ok(later(uri, rest.await?).await) }),
     })
 }
 
@@ -56,7 +56,7 @@ pub fn read_selected(uri: &Uri, names: Vec<String>, limits: Limits) -> s3dlio_st
             let work = archive.read(names.clone())?;
             match work.map(move |arrays| arrays.map(|arrays| label(&names, arrays))) {
                 Work::Here(job) => job(),
-                Work::Network(rest) => Ok(Step::Later(rest)),
+                Work::Request(rest) | Work::Network(rest) => Ok(Step::Later(rest)),
             }
         }),
         network @ Backend::Object(_) => {

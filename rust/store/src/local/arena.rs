@@ -8,8 +8,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Mode;
-use super::buffer::{Buffer, Part};
 use super::read::Reader;
+use crate::buffer::{Buffer, Part};
 use crate::error::{Result, StoreError};
 
 /// Bytes of a block. Below a huge page: on virtual machines whose host takes free memory back, the first touch of one

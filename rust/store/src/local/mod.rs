@@ -3,7 +3,6 @@
 //! All functions block; callers run them on the calling thread or on the reading pool.
 
 mod arena;
-mod buffer;
 mod copy;
 mod direct;
 mod read;
@@ -29,10 +28,11 @@ pub use write::{write, write_atomic};
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 
+use crate::buffer::HUGE;
 use crate::error::{Result, StoreError};
 
 /// From this size on a file is read into memory of the pool: smaller memory is recycled by the allocator.
-const POOLED: usize = 2 << 20;
+const POOLED: usize = HUGE;
 
 /// How files are read and written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

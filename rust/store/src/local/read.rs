@@ -12,10 +12,10 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use s3dlio_runtime::pool;
 
-use super::buffer::Buffer;
 use super::direct::{self, Alignment};
 use super::together::together;
 use super::{Mode, POOLED};
+use crate::buffer::Buffer;
 use crate::error::{Result, StoreError};
 use crate::work::on_pool;
 

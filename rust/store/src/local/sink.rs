@@ -7,8 +7,8 @@ use std::os::unix::fs::FileExt;
 use std::sync::{Mutex, PoisonError};
 
 use super::Mode;
-use super::buffer::Buffer;
 use super::direct::{self, Alignment};
+use crate::buffer::Buffer;
 use crate::error::{Result, StoreError};
 
 /// Bytes of one copy into aligned memory: large enough for one request to keep a device busy.

@@ -33,13 +33,16 @@ pub fn delete(uri: &Uri, recursive: bool) -> Result<Work<()>> {
     Ok(match backend {
         Backend::Local(_) if recursive => Work::pool(move || remove(&uri, true)),
         Backend::Local(_) => Work::here(move || remove(&uri, false)),
-        Backend::Object(store) => Work::network(async move {
-            let span = observe::begin(if recursive { Verb::DeletePrefix } else { Verb::Delete }, &uri);
-            let result = if recursive { below(&store, &uri).await } else { one(&*store, &uri).await };
-            size_cache::forget(&store, &uri);
-            span.end(0, &result);
-            result
-        }),
+        Backend::Object(store) => {
+            let removal = async move {
+                let span = observe::begin(if recursive { Verb::DeletePrefix } else { Verb::Delete }, &uri);
+                let result = if recursive { below(&store, &uri).await } else { one(&*store, &uri).await };
+                size_cache::forget(&store, &uri);
+                span.end(0, &result);
+                result
+            };
+            if recursive { Work::network(removal) } else { Work::request(removal) }
+        }
     })
 }
 

@@ -4,15 +4,18 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use object_store::{GetRange, GetResult, ObjectStore};
+use s3dlio_runtime::executor::BoxFuture;
 use s3dlio_runtime::stats::{self, Counter};
-use tokio::task::JoinSet;
 
 use super::get::GetOptions;
+use crate::buffer::{HUGE, Lent};
 use crate::error::{Result, StoreError};
 use crate::observe::{self, Span, Verb};
 use crate::region::Region;
+use crate::work::Task;
 use crate::{Uri, size_cache};
 
 /// Fetches from a network store; large objects as parallel ranges straight into one buffer.
@@ -37,16 +40,41 @@ pub async fn fetch_version(
     version: Option<String>,
 ) -> Result<Bytes> {
     let mut span = observe::begin(options.verb(), uri);
-    let allocate = |length| Ok(BytesMut::with_capacity(length));
-    let result = fetch_ranges(store, uri, options, version, allocate, &mut span).await.map(|parts| {
-        let mut parts = parts.into_iter();
-        let mut whole = parts.next().unwrap_or_default();
-        // The parts are neighbours in one allocation, so this only moves pointers.
-        parts.for_each(|part| whole.unsplit(part));
-        whole.freeze()
-    });
+    let result = fetch_whole(store, uri, options, version, &mut span).await;
     span.end(result.as_ref().map_or(0, |bytes| bytes.len() as u64), &result);
     result
+}
+
+async fn fetch_whole(
+    store: &Arc<dyn ObjectStore>,
+    uri: &Uri,
+    options: GetOptions,
+    version: Option<String>,
+    span: &mut Span,
+) -> Result<Bytes> {
+    let mut pooled = None;
+    let allocate = |length| {
+        if length < HUGE {
+            return Ok(Body::Small(BytesMut::with_capacity(length)));
+        }
+        let memory = Lent::new(length).map_err(|source| StoreError::io(uri.to_string(), &source))?;
+        let memory = Arc::clone(pooled.insert(Arc::new(memory)));
+        Ok(Body::Large(Region::of(memory)))
+    };
+    let parts = fetch_ranges(store, uri, options, version, allocate, span).await?;
+    let mut whole = BytesMut::new();
+    let mut filled = 0;
+    for part in parts {
+        filled += part.filled();
+        if let Body::Small(part) = part {
+            // The parts are neighbours in one allocation, so this only moves pointers.
+            whole.unsplit(part);
+        }
+    }
+    Ok(match pooled.and_then(Arc::into_inner) {
+        Some(memory) => memory.freeze(filled),
+        None => whole.freeze(),
+    })
 }
 
 /// As [`fetch`], into memory that the caller lends; how many bytes that were.
@@ -127,6 +155,7 @@ async fn fetch_ranges<S: Sink>(
 }
 
 /// One object of one store.
+#[derive(Clone)]
 struct Target {
     store: Arc<dyn ObjectStore>,
     uri: Uri,
@@ -289,6 +318,35 @@ impl Sink for Region {
     }
 }
 
+/// Memory of this process: large memory comes from the pool, as touching fresh pages costs more than receiving into them.
+enum Body {
+    Small(BytesMut),
+    Large(Region),
+}
+
+impl Sink for Body {
+    fn filled(&self) -> usize {
+        match self {
+            Self::Small(memory) => memory.filled(),
+            Self::Large(memory) => memory.filled(),
+        }
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Small(memory) => memory.append(bytes),
+            Self::Large(memory) => memory.append(bytes),
+        }
+    }
+
+    fn split_off(&mut self, at: usize) -> Self {
+        match self {
+            Self::Small(memory) => Self::Small(memory.split_off(at)),
+            Self::Large(memory) => Self::Large(memory.split_off(at)),
+        }
+    }
+}
+
 /// The memory of a body, cut into the parts that are fetched.
 struct Assembly<S> {
     parts: Vec<(Range<u64>, S)>,
@@ -316,23 +374,20 @@ impl<S: Sink> Assembly<S> {
             return Ok(vec![receive(&target.uri, first, buffer, want).await?]);
         }
         let mut done: Vec<Option<S>> = (0..=waiting.len()).map(|_| None).collect();
-        let mut tasks = JoinSet::new();
+        let mut running: FuturesUnordered<BoxFuture<Result<(usize, S)>>> = FuturesUnordered::new();
         let uri = target.uri.clone();
-        tasks.spawn(async move { (0, receive(&uri, first, buffer, want).await) });
+        // Here, and not in a task: its connection may belong to the lane of the caller.
+        running.push(async move { Ok((0, receive(&uri, first, buffer, want).await?)) }.boxed());
         loop {
-            while tasks.len() < in_flight {
+            while running.len() < in_flight {
                 let Some((number, (range, buffer))) = waiting.next() else { break };
-                let target =
-                    Target { store: Arc::clone(&target.store), uri: target.uri.clone(), path: target.path.clone() };
-                let etag = etag.clone();
-                tasks.spawn(async move { (number, target.part(range, etag, buffer).await) });
+                let (target, etag) = (target.clone(), etag.clone());
+                let part = Task::spawn(async move { target.part(range, etag, buffer).await })?;
+                running.push(async move { Ok((number, part.result().await?)) }.boxed());
             }
-            let Some(finished) = tasks.join_next().await else { break };
-            let (number, part) = finished.map_err(|source| StoreError::Store {
-                uri: target.uri.to_string(),
-                detail: format!("a request task ended abnormally: {source}"),
-            })?;
-            done[number] = Some(part?);
+            let Some(finished) = running.next().await else { break };
+            let (number, part) = finished?;
+            done[number] = Some(part);
         }
         Ok(done.into_iter().flatten().collect())
     }

@@ -53,7 +53,7 @@ pub fn get(uri: &Uri, options: GetOptions) -> Result<Work<Bytes>> {
     let uri = uri.clone();
     Ok(match backend {
         Backend::Local(mode) => Work::stepped(move || begin(uri, options, mode)),
-        Backend::Object(store) => Work::network(async move { fetch(&store, &uri, options).await }),
+        Backend::Object(store) => Work::request(async move { fetch(&store, &uri, options).await }),
     })
 }
 

@@ -24,7 +24,7 @@ pub fn get_into(uri: &Uri, options: GetOptions, memory: Region) -> Result<Work<u
     let uri = uri.clone();
     Ok(match backend {
         Backend::Local(mode) => Work::stepped(move || begin(uri, options, memory, mode)),
-        Backend::Object(store) => Work::network(async move { fetch_into(&store, &uri, options, memory).await }),
+        Backend::Object(store) => Work::request(async move { fetch_into(&store, &uri, options, memory).await }),
     })
 }
 

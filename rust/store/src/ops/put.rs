@@ -59,7 +59,10 @@ fn begin(backend: Backend, uri: Uri, data: Bytes, condition: Create) -> Work<Opt
     match backend {
         Backend::Local(mode) if data.len() > LARGE => Work::pool(move || write(&uri, &data, mode, &condition)),
         Backend::Local(mode) => Work::here(move || write(&uri, &data, mode, &condition)),
-        backend @ Backend::Object(_) => Work::network(upload(backend, uri, data, condition)),
+        backend @ Backend::Object(_) if in_parts(data.len() as u64, &condition) => {
+            Work::network(upload(backend, uri, data, condition))
+        }
+        backend @ Backend::Object(_) => Work::request(upload(backend, uri, data, condition)),
     }
 }
 

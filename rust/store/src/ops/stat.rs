@@ -48,7 +48,7 @@ pub fn stat(uri: &Uri) -> Result<Work<Stat>> {
     let uri = uri.clone();
     Ok(match backend {
         Backend::Local(_) => Work::here(move || stat_file(&uri)),
-        Backend::Object(store) => Work::network(async move { head(&*store, &uri).await }),
+        Backend::Object(store) => Work::request(async move { head(&*store, &uri).await }),
     })
 }
 
@@ -147,7 +147,7 @@ pub fn exists(uri: &Uri) -> Result<Work<bool>> {
                 Err(error) => found(Err(error)),
             }
         }),
-        Backend::Object(store) => Work::network(async move { found(head(&*store, &uri).await.map(|_| ())) }),
+        Backend::Object(store) => Work::request(async move { found(head(&*store, &uri).await.map(|_| ())) }),
     })
 }
 

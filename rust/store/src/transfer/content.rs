@@ -5,11 +5,10 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::parts::Task;
 use super::place::{Head, Place};
 use crate::Uri;
 use crate::error::Result;
-use crate::work::Work;
+use crate::work::{Task, Work};
 
 /// Bytes of a piece.
 const PIECE: u64 = 8 << 20;

@@ -8,7 +8,7 @@ use object_store::{Attributes, PutMultipartOptions, PutPayload};
 use s3dlio_runtime::executor;
 use s3dlio_runtime::stats::{self, Counter};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 
 use super::options::Progress;
 use super::place::{Head, Place};
@@ -16,6 +16,7 @@ use super::plan::Job;
 use crate::error::{Result, StoreError};
 use crate::observe::{self, Verb};
 use crate::upload::{self, Upload};
+use crate::work::{Task, joined};
 
 /// Bytes of a part. Stores take no part below 5 MiB (but the last), and each part costs them a request.
 const PART: u64 = 16 << 20;
@@ -52,33 +53,6 @@ impl Memory {
     fn try_take(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.turns).try_acquire_many_owned(self.units(bytes)).ok()
     }
-}
-
-/// A task that ends with its handle.
-#[derive(Debug)]
-pub(super) struct Task<T>(JoinHandle<Result<T>>);
-
-impl<T: Send + 'static> Task<T> {
-    pub fn spawn(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<Self> {
-        Ok(Self(executor::spawn(work)?))
-    }
-
-    pub async fn result(mut self) -> Result<T> {
-        joined((&mut self.0).await)
-    }
-}
-
-impl<T> Drop for Task<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// What a task ended with.
-pub(super) fn joined<T>(ended: std::result::Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
-    ended.unwrap_or_else(|source| {
-        Err(StoreError::Store { uri: String::new(), detail: format!("a task ended abnormally: {source}") })
-    })
 }
 
 fn ranges(size: u64) -> impl Iterator<Item = Range<u64>> {

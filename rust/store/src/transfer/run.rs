@@ -10,7 +10,7 @@ use s3dlio_runtime::{executor, settings};
 use tokio::task::JoinSet;
 
 use super::options::{Options, Progress, Source, Summary};
-use super::parts::{Memory, Parts, joined};
+use super::parts::{Memory, Parts};
 use super::place::Place;
 use super::plan::{Job, Origin, plan};
 use super::present;
@@ -18,7 +18,7 @@ use crate::error::{Result, StoreError};
 use crate::local::{self, Create, Mode};
 use crate::observe::{self, Verb};
 use crate::registry::Backend;
-use crate::work::{Work, on_pool};
+use crate::work::{Work, joined, on_pool};
 use crate::{Scheme, Uri};
 
 /// Objects up to this size go by one read and one write: a second request costs more than it saves.

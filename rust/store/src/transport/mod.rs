@@ -1,11 +1,11 @@
-//! HTTP for all network stores: one pool of connections for equal settings, and rules of our own for redirects,
+//! HTTP for all network stores: common pools of connections for equal settings, and rules of our own for redirects,
 //! waiting times and counting.
+
+mod clients;
 
 use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::io;
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
@@ -18,15 +18,13 @@ use object_store::ClientOptions;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
 };
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::redirect::Policy;
-use reqwest::{Certificate, ClientBuilder, NoProxy, Proxy};
 use s3dlio_runtime::fork::ForkLocal;
 use s3dlio_runtime::stats::{self, Counter};
 
-use crate::error::{Result, StoreError, chain};
+use self::clients::{Clients, Recipe};
+use crate::error::Result;
 use crate::sending::{Sending, watched};
-use crate::settings::{Network, config};
+use crate::settings::Network;
 
 /// What the requests are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,9 +36,6 @@ pub(crate) enum Purpose {
     /// Tokens from the machine's own address, which no proxy can reach.
     Metadata,
 }
-
-/// The longest wait for a connection to a metadata service: it is in the same host or not at all.
-const METADATA_CONNECT: Duration = Duration::from_secs(1);
 
 type Transports = RwLock<HashMap<(Network, Purpose), HttpClient>>;
 
@@ -73,12 +68,12 @@ impl HttpConnector for Connector {
 /// Bodies above this are sent under watch; what is smaller leaves at once on any link worth the name.
 const LARGE: usize = 256 << 10;
 
-/// One pool of connections.
+/// Common connections.
 #[derive(Debug)]
 struct Transport {
-    client: reqwest::Client,
+    client: Clients,
     /// For large bodies: its limit on silence would count the time that sending takes.
-    uploads: reqwest::Client,
+    uploads: Clients,
     /// The longest silence.
     silence: Duration,
     /// The longest wait that a server may ask for; nothing where requests are not repeated.
@@ -89,51 +84,13 @@ struct Transport {
 
 impl Transport {
     fn new(network: &Network, purpose: Purpose) -> Result<Self> {
-        let connect = match purpose {
-            Purpose::Metadata => network.connect_timeout.min(METADATA_CONNECT),
-            Purpose::Objects | Purpose::Credentials => network.connect_timeout,
-        };
-        let builder = || Self::builder(network, purpose, connect);
-        let build = |builder: ClientBuilder| {
-            builder.build().map_err(|source| StoreError::Store {
-                uri: String::new(),
-                detail: format!("cannot set up connections: {}", chain(&source)),
-            })
-        };
-        // A limit on the whole request would cut off large bodies on slow links; the read limit finds stalls.
-        let client = build(builder()?.read_timeout(network.operation_timeout))?;
-        let uploads = build(builder()?)?;
-        let patience = if network.max_retries == 0 { Duration::ZERO } else { network.operation_timeout };
         let silence = network.operation_timeout;
+        let patience = if network.max_retries == 0 { Duration::ZERO } else { silence };
+        let recipe = Recipe::new(network, purpose)?;
+        // A limit on the whole request would cut off large bodies on slow links; the read limit finds stalls.
+        let client = Clients::new(recipe.clone(), Some(silence));
+        let uploads = Clients::new(recipe, None);
         Ok(Self { client, uploads, silence, patience, counted: purpose == Purpose::Objects })
-    }
-
-    fn builder(network: &Network, purpose: Purpose, connect: Duration) -> Result<ClientBuilder> {
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("s3dlio/", env!("CARGO_PKG_VERSION")))
-            // A server that points elsewhere would be sent data, and perhaps credentials, that are meant for it alone.
-            .redirect(Policy::none())
-            // Many parallel HTTP/1.1 connections carry bulk reads faster than streams of one HTTP/2 connection.
-            .http1_only()
-            .connect_timeout(connect)
-            .dns_resolver(Spread)
-            .no_proxy();
-        if purpose != Purpose::Metadata {
-            for proxy in proxies(network)? {
-                builder = builder.proxy(proxy);
-            }
-        }
-        if let Some((name, file)) = &network.authorities {
-            let path = file.path.to_string_lossy();
-            let bad = |why: String| config(name, &path, &format!("a file of PEM certificates ({why})"));
-            let pem = file.read().map_err(|source| bad(source.to_string()))?;
-            let certificates = Certificate::from_pem_bundle(pem.as_bytes()).map_err(|source| bad(chain(&source)))?;
-            if certificates.is_empty() {
-                return Err(bad("it holds none".into()));
-            }
-            builder = builder.tls_certs_only(certificates);
-        }
-        Ok(builder)
     }
 
     /// Sends a request; a large body under watch, and then with the whole answer, which is short.
@@ -151,12 +108,12 @@ impl Transport {
                 Some(bytes) => bytes.clone().into(),
                 None => reqwest::Body::wrap(body),
             });
-            return self.client.execute(request).await.map(response).map_err(failed);
+            return self.client.current()?.execute(request).await.map(response).map_err(failed);
         }
         let (body, progress) = Sending::new(body);
         *request.body_mut() = Some(reqwest::Body::wrap(body));
         let answered = async {
-            let answer = self.uploads.execute(request).await.map_err(failed)?;
+            let answer = self.uploads.current()?.execute(request).await.map_err(failed)?;
             let (parts, body) = response(answer).into_parts();
             Ok(HttpResponse::from_parts(parts, body.bytes().await?.into()))
         };
@@ -168,19 +125,6 @@ impl Transport {
             stats::add(Counter::Retries, 1);
         }
     }
-}
-
-fn proxies(network: &Network) -> Result<Vec<Proxy>> {
-    let except = || network.proxies.except.as_deref().and_then(NoProxy::from_string);
-    let made = |proxy: Option<&(&'static str, String)>, make: fn(&str) -> reqwest::Result<Proxy>| {
-        proxy.map(|(name, url)| {
-            // The URL may hold a password, so the message leaves it out.
-            make(url).map(|proxy| proxy.no_proxy(except())).map_err(|_| config(name, "***", "the URL of a proxy"))
-        })
-    };
-    let http = made(network.proxies.http.as_ref(), |url| Proxy::http(url));
-    let https = made(network.proxies.https.as_ref(), |url| Proxy::https(url));
-    [http, https].into_iter().flatten().collect()
 }
 
 #[async_trait]
@@ -288,23 +232,4 @@ fn broken(error: &(dyn StdError + 'static)) -> HttpErrorKind {
         }
     }
     HttpErrorKind::Unknown
-}
-
-/// Resolves names as the system does and begins with another address each time, so that the connections of one
-/// process are spread over all servers behind a name.
-#[derive(Debug)]
-struct Spread;
-
-impl Resolve for Spread {
-    fn resolve(&self, name: Name) -> Resolving {
-        static TURN: AtomicUsize = AtomicUsize::new(0);
-        Box::pin(async move {
-            let mut addresses: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            if !addresses.is_empty() {
-                let first = TURN.fetch_add(1, Ordering::Relaxed) % addresses.len();
-                addresses.rotate_left(first);
-            }
-            Ok(Box::new(addresses.into_iter()) as Addrs)
-        })
-    }
 }

@@ -1,4 +1,4 @@
-//! Memory for file contents: aligned for `O_DIRECT`, on huge pages where it is large, and used again.
+//! Memory for the content of files and objects: aligned for `O_DIRECT`, on huge pages where it is large, and used again.
 //!
 //! Page-faulting new memory costs more than copying into it, so a buffer returns to the pool of its process when the
 //! last view of it is gone.
@@ -15,11 +15,13 @@ use bytes::Bytes;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 use s3dlio_runtime::fork::ForkLocal;
 
+use crate::region::Memory;
+
 /// Every buffer begins at a multiple of this, and the devices met so far ask for no more.
 const PAGE: usize = 4096;
 
 /// From this size on a buffer is a mapping of its own: the huge page of x86-64 and of most ARM kernels.
-const HUGE: usize = 2 << 20;
+pub(crate) const HUGE: usize = 2 << 20;
 
 /// Bytes that the pool keeps for the next reader: a few objects of the usual shard size, and little beside a training
 /// process even when each of its workers keeps as much.
@@ -121,13 +123,13 @@ fn no_memory(capacity: usize) -> io::Error {
 }
 
 /// Memory to read into or to write from.
-pub(super) struct Buffer {
+pub(crate) struct Buffer {
     region: Option<Region>,
 }
 
 impl Buffer {
     /// At least `capacity` bytes that begin at a multiple of `align` (a power of two); their content is arbitrary.
-    pub(super) fn new(capacity: usize, align: usize) -> io::Result<Self> {
+    pub(crate) fn new(capacity: usize, align: usize) -> io::Result<Self> {
         let align = align.max(PAGE);
         // Steps of an eighth: few enough sizes that a pool serves them, and little memory wasted.
         let step = (capacity.checked_next_power_of_two().ok_or_else(|| no_memory(capacity))? / 8).max(PAGE);
@@ -140,14 +142,14 @@ impl Buffer {
     }
 
     /// Like [`Buffer::new`], with zeros in all of it.
-    pub(super) fn zeroed(capacity: usize, align: usize) -> io::Result<Self> {
+    pub(crate) fn zeroed(capacity: usize, align: usize) -> io::Result<Self> {
         let mut buffer = Self::new(capacity, align)?;
         buffer.spare().fill(MaybeUninit::new(0));
         Ok(buffer)
     }
 
     /// Copies `data` to the place `at`, and gives the copy; what does not fit is left out.
-    pub(super) fn copy_of(&mut self, at: usize, data: &[u8]) -> &[u8] {
+    pub(crate) fn copy_of(&mut self, at: usize, data: &[u8]) -> &[u8] {
         let memory = self.spare();
         let start = at.min(memory.len());
         let length = data.len().min(memory.len() - start);
@@ -158,7 +160,7 @@ impl Buffer {
     }
 
     /// All of the memory.
-    pub(super) fn spare(&mut self) -> &mut [MaybeUninit<u8>] {
+    pub(crate) fn spare(&mut self) -> &mut [MaybeUninit<u8>] {
         match &self.region {
             // SAFETY: the region is `capacity` bytes long, and the borrow of `self` keeps others away from it.
             Some(region) => unsafe {
@@ -169,7 +171,7 @@ impl Buffer {
     }
 
     /// Bytes of memory.
-    pub(super) fn capacity(&self) -> usize {
+    pub(crate) fn capacity(&self) -> usize {
         self.region.as_ref().map_or(0, |region| region.capacity)
     }
 
@@ -178,7 +180,7 @@ impl Buffer {
     /// # Safety
     /// Nobody reads or writes `range` as long as the result lives.
     #[expect(clippy::mut_from_ref, reason = "the caller vouches for this part of the memory")]
-    pub(super) unsafe fn part_mut(&self, range: Range<usize>) -> &mut [MaybeUninit<u8>] {
+    pub(crate) unsafe fn part_mut(&self, range: Range<usize>) -> &mut [MaybeUninit<u8>] {
         match &self.region {
             Some(region) if range.start <= range.end && range.end <= region.capacity => {
                 // SAFETY: inside the region, and the caller's alone.
@@ -195,7 +197,7 @@ impl Buffer {
     ///
     /// # Safety
     /// They have been written.
-    pub(super) unsafe fn filled(&self, range: Range<usize>) -> &[u8] {
+    pub(crate) unsafe fn filled(&self, range: Range<usize>) -> &[u8] {
         match &self.region {
             Some(region) if range.start <= range.end && range.end <= region.capacity => {
                 // SAFETY: inside the region, and initialised by the caller's promise.
@@ -209,7 +211,7 @@ impl Buffer {
     ///
     /// # Safety
     /// They have been written.
-    pub(super) unsafe fn freeze(self, range: Range<usize>) -> Bytes {
+    pub(crate) unsafe fn freeze(self, range: Range<usize>) -> Bytes {
         Bytes::from_owner(View { buffer: self, range })
     }
 }
@@ -244,8 +246,40 @@ impl AsRef<[u8]> for View {
     }
 }
 
+/// A large buffer that is lent to those who fetch its content.
+pub(crate) struct Lent {
+    buffer: Buffer,
+    length: usize,
+}
+
+impl Lent {
+    /// Memory for `length` bytes; below 2 MiB it is filled with zeros.
+    pub(crate) fn new(length: usize) -> io::Result<Self> {
+        let buffer = if length < HUGE { Buffer::zeroed(length, PAGE) } else { Buffer::new(length, PAGE) };
+        Ok(Self { buffer: buffer?, length })
+    }
+
+    /// The first `filled` bytes.
+    pub(crate) fn freeze(self, filled: usize) -> Bytes {
+        // SAFETY: as for `Memory` below, all of it has been initialised.
+        unsafe { self.buffer.freeze(0..filled.min(self.length)) }
+    }
+}
+
+// SAFETY: a buffer keeps its memory in place. All of it is initialised: that of a mapping by the system, the rest in `new`;
+// only the regions over it refer to it before it is frozen, which takes the value.
+unsafe impl Memory for Lent {
+    fn pointer(&self) -> *mut u8 {
+        self.buffer.region.as_ref().map_or(std::ptr::dangling_mut(), |region| region.start.as_ptr())
+    }
+
+    fn length(&self) -> usize {
+        self.length
+    }
+}
+
 /// Written bytes of a buffer that is shared.
-pub(super) struct Part {
+pub(crate) struct Part {
     buffer: Arc<Buffer>,
     range: Range<usize>,
 }
@@ -255,7 +289,7 @@ impl Part {
     ///
     /// # Safety
     /// They have been written, and nobody writes them again.
-    pub(super) unsafe fn new(buffer: Arc<Buffer>, range: Range<usize>) -> Self {
+    pub(crate) unsafe fn new(buffer: Arc<Buffer>, range: Range<usize>) -> Self {
         Self { buffer, range }
     }
 }
