@@ -159,12 +159,22 @@ def compare(kind: str, rounds: int, only: str | None) -> dict[str, Any]:
                 for name in random.sample(names, len(names)):
                     before = server.requests() if server.requests else 0
                     command = [sys.executable, str(HERE / "stores.py"), "--one", name, server.place, str(number)]
-                    run = json.loads(subprocess.check_output(command))
+                    run = measured(command)
                     run["requests"] = server.requests() - before if server.requests else 0
                     runs[name].append(run)
             report(kind, work, runs)
             results[work.name] = runs
     return results
+
+
+def measured(command: list[str]) -> dict[str, float]:
+    """Run one measurement; a client that crashes has another attempt, and is named."""
+    for _ in range(2):
+        ended = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+        if ended.returncode == 0:
+            return json.loads(ended.stdout)
+        print(f"{command[3]} ended with {ended.returncode}", flush=True)
+    sys.exit(f"{command[3]} crashed twice")
 
 
 def report(kind: str, work: Work, runs: dict[str, list[dict[str, float]]]) -> None:

@@ -78,8 +78,9 @@ def discover(
         pattern: A glob on the key below the prefix or on its last segment.
         options: Says how large objects are read (``reader_mode``, ``part_size``, ``max_inflight_parts``).
         format: What a record is: ``"objects"`` (each object), ``"array_record"`` or ``"tfrecord"`` (the records of such
-            files), ``"npz"`` (the arrays of archives, one each), or ``"auto"``: by the files' names, if all of them end
-            in ``.array_record`` or all in ``.tfrecord``, and else whole objects.
+            files), ``"npz"`` (the arrays of archives, one each), ``"parquet"`` (the row groups of tables), or
+            ``"auto"``: by the files' names, if all of them end in ``.array_record``, all in ``.tfrecord`` or all in
+            ``.parquet``, and else whole objects.
         index: Where the listing is kept; see :class:`PyDataset`.
 
     Raises:
@@ -148,8 +149,9 @@ class PyDataset(Sequence[Any]):
     """A sequence of records: ``len``, index (also negative), slice, iteration.
 
     A record is a whole object unless ``format`` says otherwise: ``"array_record"``, ``"tfrecord"`` (the records of such
-    files, found by their indexes), ``"npz"`` (the arrays of archives, one each) or ``"auto"`` (by the files' names). In
-    place of a URI it takes an ``ArrayRecordDataSource`` or ``TFRecordDataSource``.
+    files, found by their indexes), ``"npz"`` (the arrays of archives, one each), ``"parquet"`` (the row groups of
+    tables) or ``"auto"`` (by the files' names). In place of a URI it takes an ``ArrayRecordDataSource``,
+    ``TFRecordDataSource`` or ``ParquetDataSource``.
 
     An item is a :class:`~s3dlio.BytesView`, or what the ``decoder`` option makes of it: a dict of arrays (``"npz"``) or
     an array (``"npy"``). Reading an item fetches its object; iterating reads ahead, in listing order or shuffled by the

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 from s3dlio import _s3dlio
 from s3dlio.arguments import at_least
 from s3dlio.dataset import PyDataset, log_skipped, measure, merge_options, warn_unused
 from s3dlio.errors import ConfigError
-from s3dlio.options import TORCH
+from s3dlio.options import TORCH, LoaderOptions
+from s3dlio.parquet import ParquetDataSource, ParquetRowGroup, row_group
 from s3dlio.process import load_numpy
+from s3dlio.sources import files_of
 
 __all__ = [
     "PyBytesAsyncDataLoader",
@@ -23,6 +25,9 @@ __all__ = [
     "PyObjectItem",
     "create_async_loader",
 ]
+
+_Item: TypeAlias = Callable[[int, Any], Any]
+"""Makes an item of the index and the sample of a record."""
 
 # How the core gives one object at a time.
 _SINGLE: dict[str, Any] = {"batch_size": 1, "collate": "list", "keep_batches": False}
@@ -35,16 +40,31 @@ def create_async_loader(
     opts: Mapping[str, Any] | None = None,
     pattern: str | None = None,
 ) -> PyBytesAsyncDataLoader:
-    """Make a loader over the objects below ``uri``.
+    """Make a loader over the objects below ``uri``, or over the records of the files there.
 
     Without a ``batch_size`` each step gives one :class:`~s3dlio.BytesView`; with one, even 1, a list of them.
+
+    Args:
+        uri: A prefix, one object, or a URI with a ``*``.
+        options: Those of :class:`~s3dlio.LoaderOptions`; and ``format``, as :class:`~s3dlio.PyDataset` has it. With
+            ``format="parquet"`` each item is a :class:`~s3dlio.ParquetRowGroup`, and ``columns``, ``decode`` and
+            ``footer_cap`` are options too, those of :class:`~s3dlio.ParquetDataSource`.
+        opts: Another name of ``options``.
+        pattern: A glob on the key below the prefix or on its last segment.
 
     Raises:
         InvalidUriError: The URI has no known scheme.
         NotFoundError: The path does not exist, or there is nothing below it.
         ConfigError: An option is unknown or out of range.
     """
-    return PyBytesAsyncDataLoader(PyDataset(uri, options, opts=opts, pattern=pattern))
+    if options is not None and opts is not None:
+        merge_options(options, opts, {})
+    given = dict(options or opts or {})
+    kind = given.pop("format", "objects")
+    if kind != "parquet":
+        return PyBytesAsyncDataLoader(PyDataset(uri, given, pattern=pattern, format=kind))
+    own = {name: given.pop(name) for name in ("columns", "decode", "footer_cap") if name in given}
+    return _RowGroupLoader(PyDataset(ParquetDataSource(files_of(uri, pattern, kind), **own), given))
 
 
 class PyBytesAsyncDataLoader:
@@ -90,13 +110,17 @@ class PyBytesAsyncDataLoader:
         epoch, self._epoch = self._epoch, self._epoch + 1
         return core.iterate(epoch, 0)
 
+    def _item(self) -> _Item | None:
+        """Return what makes an item of a record, where it is more than the record's sample."""
+        return None
+
     def __iter__(self) -> PyBytesDataLoaderSyncIter:
         """Iterate one epoch."""
-        return PyBytesDataLoaderSyncIter(self._begin(self._core()), self._batched)
+        return PyBytesDataLoaderSyncIter(self._begin(self._core()), self._batched, self._item())
 
     def __aiter__(self) -> PyBytesAsyncDataLoaderIter:
         """Iterate one epoch without blocking the event loop."""
-        return PyBytesAsyncDataLoaderIter(self._begin(self._core()), self._batched)
+        return PyBytesAsyncDataLoaderIter(self._begin(self._core()), self._batched, self._item())
 
     def items(self) -> PyObjectDataLoaderSyncIter:
         """Iterate one epoch object by object, each with its URI, whatever the ``batch_size``.
@@ -104,20 +128,49 @@ class PyBytesAsyncDataLoader:
         Raises:
             ConfigError: A ``decoder`` makes something else than bytes of the objects.
         """
-        decoder = self.options.value("decoder")
-        if decoder != "bytes":
-            raise ConfigError(f"option `decoder`: found {decoder!r} for items, expected 'bytes'")
+        _only_bytes(self.options)
         changes = {"collate": "list"} if self._batched else _SINGLE
         core = _s3dlio.Loader(self.dataset.objects, **self.options.core_kwargs(**changes))
-        return PyObjectDataLoaderSyncIter(self._begin(core), self.dataset.objects)
+        objects = self.dataset.objects
+
+        def item(index: int, sample: Any) -> PyObjectItem:
+            return PyObjectItem(objects.uri(index), sample)
+
+        return PyObjectDataLoaderSyncIter(self._begin(core), batched=False, item=item)
+
+
+def _only_bytes(options: LoaderOptions) -> None:
+    if (decoder := options.value("decoder")) != "bytes":
+        raise ConfigError(f"option `decoder`: found {decoder!r} for items, expected 'bytes'")
+
+
+class _RowGroupLoader(PyBytesAsyncDataLoader):
+    """Gives the row groups of Parquet files with their places."""
+
+    def __init__(self, dataset: PyDataset) -> None:
+        super().__init__(dataset)
+        _only_bytes(self.options)
+
+    def _core(self) -> _s3dlio.Loader:
+        changes = {"collate": "list"} if self._batched else _SINGLE
+        return _s3dlio.Loader(self.dataset.objects, **self.options.core_kwargs(**changes))
+
+    def _item(self) -> _Item:
+        objects = self.dataset.objects
+
+        def item(index: int, sample: Any) -> ParquetRowGroup:
+            return row_group(objects.uri(index), sample)
+
+        return item
 
 
 class _Steps:
     """What the core gives, step by step; an error comes again at each later call."""
 
-    def __init__(self, batches: _s3dlio.BatchIter, batched: bool) -> None:
+    def __init__(self, batches: _s3dlio.BatchIter, batched: bool, item: _Item | None = None) -> None:
         self._batches = batches
         self._batched = batched
+        self._item = item
         self._ready: deque[Any] = deque()
         self._failed: Exception | None = None
 
@@ -136,7 +189,8 @@ class _Steps:
         return bool(ready)
 
     def _add(self, indices: Any, samples: Any) -> None:
-        _ = indices
+        if self._item is not None:
+            samples = [self._item(int(index), sample) for index, sample in zip(indices, samples, strict=True)]
         if self._batched:
             self._ready.append(samples)
         else:
@@ -206,14 +260,6 @@ class PyObjectItem:
 
 class PyObjectDataLoaderSyncIter(_Steps, Iterator[PyObjectItem]):
     """The objects of one epoch, in order."""
-
-    def __init__(self, batches: _s3dlio.BatchIter, objects: _s3dlio.Objects) -> None:
-        super().__init__(batches, batched=False)
-        self._objects = objects
-
-    def _add(self, indices: Any, samples: Any) -> None:
-        pairs = zip(indices, samples, strict=True)
-        self._ready.extend(PyObjectItem(self._objects.uri(int(index)), sample) for index, sample in pairs)
 
     def __iter__(self) -> Self:
         return self

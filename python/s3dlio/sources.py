@@ -14,19 +14,21 @@ from s3dlio.arguments import as_uri
 from s3dlio.array_record.array_record_data_source import ArrayRecordDataSource
 from s3dlio.array_record.instructions import spans
 from s3dlio.errors import ConfigError
+from s3dlio.parquet import ParquetDataSource
 from s3dlio.tfrecord.source import TFRecordDataSource
 
 __all__ = ["FORMATS", "Data", "Named", "files_of", "open_source", "positions"]
 
-Data: TypeAlias = str | Iterable[str] | ArrayRecordDataSource | TFRecordDataSource
+Data: TypeAlias = str | Iterable[str] | ArrayRecordDataSource | ParquetDataSource | TFRecordDataSource
 """What a data set is made of."""
 
-FORMATS = ("objects", "auto", "array_record", "tfrecord", "npz")
+FORMATS = ("objects", "auto", "array_record", "parquet", "tfrecord", "npz")
 """Values of the option ``format``."""
 
 # A shard's number may follow the ending: "train.tfrecord-00000-of-00010".
 _ENDINGS = {
     "array_record": re.compile(r"\.(array_?record)(-\d+-of-\d+)?$"),
+    "parquet": re.compile(r"\.parquet$"),
     "tfrecord": re.compile(r"\.tfrecords?(-\d+-of-\d+)?$"),
 }
 
@@ -89,7 +91,7 @@ def open_source(
     if format not in FORMATS:
         message = f"option `format`: found {format!r}, expected one of {FORMATS}"
         raise ConfigError(message)
-    if isinstance(data, ArrayRecordDataSource | TFRecordDataSource):
+    if isinstance(data, ArrayRecordDataSource | ParquetDataSource | TFRecordDataSource):
         return _of_source(data, pattern, format)
     if format == "objects":
         return _objects(data, pattern, access, index)
@@ -126,8 +128,14 @@ def _named(uris: Iterable[str], access: tuple[int, int]) -> _s3dlio.Objects:
     return names.finish(*access).wait()
 
 
-def _of_source(data: ArrayRecordDataSource | TFRecordDataSource, pattern: str | None, format: str) -> _s3dlio.Objects:  # noqa: A002
-    own = "array_record" if isinstance(data, ArrayRecordDataSource) else "tfrecord"
+def _of_source(
+    data: ArrayRecordDataSource | ParquetDataSource | TFRecordDataSource,
+    pattern: str | None,
+    format: str,  # noqa: A002
+) -> _s3dlio.Objects:
+    own = "tfrecord"
+    if not isinstance(data, TFRecordDataSource):
+        own = "parquet" if isinstance(data, ParquetDataSource) else "array_record"
     if pattern is not None or format not in {"objects", "auto", own}:
         message = (
             f"option `format`: found {format!r}, pattern {pattern!r}, expected {own!r} and none: a data source has both"
@@ -135,7 +143,7 @@ def _of_source(data: ArrayRecordDataSource | TFRecordDataSource, pattern: str | 
         raise ConfigError(message)
     if isinstance(data, ArrayRecordDataSource):
         return _s3dlio.Objects.array_records([(as_uri(name), start, end) for name, start, end in data.spans()]).wait()
-    return _tfrecords(data)
+    return data.objects if isinstance(data, ParquetDataSource) else _tfrecords(data)
 
 
 def _tfrecords(data: TFRecordDataSource) -> _s3dlio.Objects:
@@ -169,7 +177,14 @@ def _files(data: str | Iterable[str], pattern: str | None, access: tuple[int, in
         return [data]
     found = _s3dlio.Objects.below(as_uri(data), pattern, *access).wait()
     names = [found.uri(index) for index in range(len(found))]
-    return [name for name in names if not (format == "tfrecord" and name.endswith(".idx"))]
+    return [name for name in names if not _beside(name, format)]
+
+
+def _beside(name: str, format: str) -> bool:  # noqa: A002
+    """Whether a file belongs to the others of its folder: an index, or what writers of tables leave behind."""
+    if format == "parquet":
+        return name.rpartition("/")[2].startswith(("_", "."))
+    return format == "tfrecord" and name.endswith(".idx")
 
 
 def files_of(data: str | Iterable[str], pattern: str | None, format: str) -> list[str]:  # noqa: A002
@@ -178,17 +193,16 @@ def files_of(data: str | Iterable[str], pattern: str | None, format: str) -> lis
     Raises:
         NotFoundError: Nothing fits.
     """
-    found = [as_uri(name) for name in _files(data, pattern, (1 << 62, 1), format)]
-    names: list[str] = []
-    for uri in found:
-        names += _matches(uri) if "*" in uri else [uri]
+    names = [uri for name in _files(data, pattern, (1 << 62, 1), format) for uri in _globbed(as_uri(name))]
     if not names:
         message = "option `data`: found no file, expected at least one"
         raise ConfigError(message)
     return names
 
 
-def _matches(uri: str) -> list[str]:
+def _globbed(uri: str) -> list[str]:
+    if "*" not in uri:
+        return [uri]
     found = _s3dlio.Objects.below(uri, None, 1 << 62, 1).wait()
     return [found.uri(index) for index in range(len(found))]
 
@@ -199,5 +213,7 @@ def _records(names: list[str], format: str) -> _s3dlio.Objects:  # noqa: A002
     if format == "array_record":
         parts: list[Any] = [(as_uri(part.filename), part.start, part.end) for part in spans(names)]
         return _s3dlio.Objects.array_records(parts).wait()
-    archives = [uri for name in names for uri in ([as_uri(name)] if "*" not in name else _matches(as_uri(name)))]
+    if format == "parquet":
+        return ParquetDataSource([uri for name in names for uri in _globbed(as_uri(name))]).objects
+    archives = [uri for name in names for uri in _globbed(as_uri(name))]
     return _s3dlio.Objects.npz_members(archives, []).wait()

@@ -32,6 +32,7 @@ PAGES = (
     "index.md",
     "install.md",
     "options.md",
+    "parquet.md",
     "stores.md",
     "tfrecord.md",
     "writers.md",

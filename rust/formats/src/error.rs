@@ -244,6 +244,18 @@ pub enum FormatError {
         /// What it said.
         detail: String,
     },
+    /// A Parquet file is damaged, or none.
+    #[error("Parquet: {detail}")]
+    Parquet {
+        /// What was found.
+        detail: String,
+    },
+    /// A Parquet file uses something that is not supported.
+    #[error("Parquet: {detail}")]
+    ParquetUnsupported {
+        /// What it uses.
+        detail: String,
+    },
     /// What is wrong with one member of an NPZ archive.
     #[error("NPZ member {member:?}: {error}")]
     Member {
@@ -261,6 +273,7 @@ impl FormatError {
         match self {
             Self::ObjectDtype { .. }
             | Self::ArchiveUnsupported { .. }
+            | Self::ParquetUnsupported { .. }
             | Self::Encrypted
             | Self::Method { .. }
             | Self::OverLimit { .. }

@@ -23,6 +23,7 @@ mod npz;
 mod objects;
 mod operation;
 mod oplog;
+mod parquet;
 mod paths;
 mod process;
 mod shards;
@@ -46,6 +47,6 @@ fn _s3dlio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let first = [verbs::register, bulk::register, loader::register, process::register, writer::register];
     let then = [shards::register, oplog::register, logging::register, check::register, cli::register];
     let records = [array_record::register, disky::register, examples::register, npz::register, tfrecord::register];
-    let rest = [checkpoint::register, generate::register, integrity::register, objects::register];
+    let rest = [checkpoint::register, generate::register, integrity::register, objects::register, parquet::register];
     first.into_iter().chain(then).chain(records).chain(rest).try_for_each(|register| register(module))
 }

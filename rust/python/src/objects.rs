@@ -8,9 +8,10 @@ use pyo3::types::{PyBytes, PyList, PyTuple};
 use s3dlio_formats::tfrecord::index::Index;
 use s3dlio_loader::decode::Decoder;
 use s3dlio_loader::source::{
-    self, ArrayRecordSource, ConcatSource, MemorySource, Named, Names, NpzSource, ObjectSource, ObjectTable, Part,
-    RecordSource, Selection, Template, TfRecordSource, View,
+    self, ArrayRecordSource, ConcatSource, MemorySource, Named, Names, NpzSource, ObjectSource, ObjectTable,
+    ParquetSource, Part, RecordSource, RowGroups, Selection, Template, TfRecordSource, View,
 };
+use s3dlio_records::parquet::Decode;
 use s3dlio_records::tfrecord::IndexFrom;
 use s3dlio_store::Work;
 use s3dlio_store::ops::GetOptions;
@@ -19,6 +20,7 @@ use crate::arrays;
 use crate::buffer;
 use crate::errors::Failure;
 use crate::operation::{self, Operation};
+use crate::parquet::{Wanted, columns};
 use crate::verbs::parse;
 
 /// The records of a data set in order: whole objects, with their names and known sizes, or those of record files.
@@ -149,6 +151,15 @@ impl Objects {
     fn npz_members(uris: Vec<String>, names: Vec<String>) -> PyResult<Operation> {
         let uris = uris.iter().map(|uri| parse(uri)).collect::<PyResult<Vec<_>>>()?;
         Self::opening(NpzSource::open(&uris, names))
+    }
+
+    /// Opens Parquet files for their row groups (of some columns; all, if `None`); an operation that gives `Objects`.
+    #[staticmethod]
+    #[pyo3(signature = (uris, wanted, footer_cap, decode))]
+    fn parquet(uris: Vec<String>, wanted: Option<Vec<Wanted>>, footer_cap: u64, decode: &str) -> PyResult<Operation> {
+        let uris = uris.iter().map(|uri| parse(uri)).collect::<PyResult<Vec<_>>>()?;
+        let decode = checked(Decode::parse(decode))?;
+        Self::opening(ParquetSource::open(&uris, RowGroups { columns: columns(wanted), decode, footer_cap }))
     }
 
     /// Several data sets behind each other or, with weights, mixed by these.

@@ -125,6 +125,14 @@ impl Input {
         self.0.size
     }
 
+    /// The entity tag that every read of an object is tied to, where its store told one.
+    pub(crate) fn version(&self) -> Option<&str> {
+        match &self.0.kind {
+            Kind::Local(_) => None,
+            Kind::Network { version, .. } => version.as_deref(),
+        }
+    }
+
     /// Whether reads are those of a local file.
     #[must_use]
     pub fn is_local(&self) -> bool {

@@ -20,6 +20,7 @@ mod jobs;
 pub mod kind;
 pub mod npz;
 pub mod output;
+pub mod parquet;
 pub mod salvage;
 pub mod tfrecord;
 pub mod verify;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use highway::{HighwayHash, HighwayHasher, Key};
 use s3dlio_store::Work;
 
-use super::{ArrayRecordSource, Layout, MemorySource, NpzSource, RecordSource, TfRecordSource};
+use super::{ArrayRecordSource, Layout, MemorySource, NpzSource, ParquetSource, RecordSource, TfRecordSource};
 use crate::error::{LoaderError, Result};
 
 /// First bytes of a packed source; the digit is the version of the layout.
@@ -19,6 +19,7 @@ pub(super) enum Kind {
     TfRecord = 2,
     Npz = 3,
     Memory = 4,
+    Parquet = 5,
 }
 
 /// Reads what [`RecordSource::pack`] wrote. What the source does not keep in its packed form it reads again from its files.
@@ -35,6 +36,7 @@ pub fn unpack(packed: &[u8]) -> Result<Work<Result<Arc<dyn RecordSource>>>> {
         }
         Kind::TfRecord => Ok(TfRecordSource::unpack(from, bad)?.map(|source| source.map(shared))),
         Kind::Npz => Ok(NpzSource::unpack(from, bad)?.map(|source| source.map(shared))),
+        Kind::Parquet => Ok(ParquetSource::unpack(from, bad)?.map(|source| source.map(shared))),
         Kind::Memory => {
             let source = shared(MemorySource::unpack(from).ok_or_else(bad)?);
             Ok(Work::here(move || Ok(Ok(source))))
@@ -100,7 +102,7 @@ pub(super) struct Unpacker<'a>(&'a [u8]);
 impl<'a> Unpacker<'a> {
     fn new(packed: &'a [u8]) -> Option<(Kind, Self)> {
         let (&kind, rest) = packed.strip_prefix(MAGIC)?.split_first()?;
-        let kind_of = [Kind::ArrayRecord, Kind::TfRecord, Kind::Npz, Kind::Memory];
+        let kind_of = [Kind::ArrayRecord, Kind::TfRecord, Kind::Npz, Kind::Memory, Kind::Parquet];
         let kind = kind_of.into_iter().find(|&known| known as u8 == kind)?;
         Some((kind, Self(rest)))
     }

@@ -10,6 +10,7 @@ mod input;
 mod integrity;
 mod npz;
 mod output;
+mod parquet;
 mod tfrecord_index;
 mod tfrecord_indexed;
 mod tfrecord_pace;
