@@ -1,16 +1,19 @@
 """Save and load of a model's weights: s3dlio beside torch.save, safetensors and torch.distributed.checkpoint.
 
 Each contestant saves and loads the same float32 tensors in one process, in a new random order in each round. Only the
-ratios carry over to another machine. ``--s3`` measures against an S3 server that the environment leads to.
+ratios carry over to another machine. ``--s3`` measures against an S3 server on this machine too, whose share of the
+processors is not counted, beside s3torchconnector.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import shutil
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,6 +24,8 @@ import torch
 import torch.distributed.checkpoint as dcp
 from s3dlio.torch.dcp import DCPReader, DCPWriter
 from safetensors.torch import load_file, save_file
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 State = dict[str, torch.Tensor]
 Contestant = tuple[Callable[[State, str], object], Callable[[State, str], object]]
@@ -63,32 +68,79 @@ OTHERS: dict[str, Contestant] = {
 }
 
 
+def s3torchconnector(endpoint: str) -> dict[str, Contestant]:
+    """Return what is compared in an object store: `torch.save` and DCP over s3torchconnector."""
+    from s3torchconnector import S3Checkpoint, S3ClientConfig  # noqa: PLC0415 - asks for its own settings
+    from s3torchconnector.dcp import S3StorageReader, S3StorageWriter  # noqa: PLC0415
+
+    # Its distributed checkpoints take the address of the server from here.
+    os.environ["AWS_ENDPOINT_URL"] = endpoint
+    region, config = "us-east-1", S3ClientConfig(force_path_style=True)
+    plain = S3Checkpoint(region, endpoint=endpoint, s3client_config=config)
+
+    def save(state: State, place: str) -> None:
+        with plain.writer(place) as writer:
+            torch.save(state, writer)
+
+    def load(state: State, place: str) -> None:
+        with plain.reader(place) as reader:
+            for name, tensor in torch.load(reader, weights_only=True).items():
+                state[name].copy_(tensor)
+
+    return {
+        "s3torchconnector": (save, load),
+        "s3torchconnector dcp": (
+            lambda state, place: dcp.save(
+                dict(state), storage_writer=S3StorageWriter(region, place, config), no_dist=True
+            ),
+            lambda state, place: dcp.load(state, storage_reader=S3StorageReader(region, place, config), no_dist=True),
+        ),
+    }
+
+
 def measure(contestants: dict[str, Contestant], base: str, mebibytes: int, rounds: int) -> dict[str, dict[str, float]]:
-    """Return the median GB/s of saving and loading."""
+    """Return the medians of GB/s and of processor seconds a GB, of saving and of loading."""
     size = mebibytes * 2**20 // 4 // 32
     state = {f"layer.{number}.weight": torch.rand(size) for number in range(32)}
     target = {name: torch.zeros_like(tensor) for name, tensor in state.items()}
     total = sum(tensor.nbytes for tensor in state.values()) / 1e9
-    speeds: dict[str, dict[str, list[float]]] = {name: {"save": [], "load": []} for name in contestants}
+    found: dict[str, dict[str, list[float]]] = {name: {} for name in contestants}
     for number in range(rounds):
         for name in random.sample(sorted(contestants), len(contestants)):
-            save, load = contestants[name]
             place = f"{base}/{name.replace(' ', '-')}-{number}"
-            start = time.perf_counter()
-            save(state, place)
-            middle = time.perf_counter()
-            load(target, place)
-            end = time.perf_counter()
+            for tensor in target.values():
+                tensor.zero_()
+            for verb, call, tensors in zip(("save", "load"), contestants[name], (state, target), strict=True):
+                wall, cpu = time.perf_counter(), time.process_time()
+                call(tensors, place)
+                wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+                found[name].setdefault(verb, []).append(total / wall)
+                found[name].setdefault(f"{verb} CPU", []).append(cpu / total)
             assert all(torch.equal(target[key], tensor) for key, tensor in state.items())
-            speeds[name]["save"].append(total / (middle - start))
-            speeds[name]["load"].append(total / (end - middle))
-            if base.startswith("file://"):
-                path = Path(local(place))
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            remove(place)
     return {
-        name: {verb: round(statistics.median(found), 3) for verb, found in verbs.items()}
-        for name, verbs in speeds.items()
+        name: {verb: round(statistics.median(values), 3) for verb, values in verbs.items()}
+        for name, verbs in found.items()
     }
+
+
+def remove(place: str) -> None:
+    """Remove what a contestant wrote."""
+    if not place.startswith("file://"):
+        s3dlio.delete(place, recursive=True)
+        return
+    path = Path(local(place))
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def in_store(mebibytes: int, rounds: int) -> dict[str, dict[str, float]]:
+    """Measure against a server that ends afterwards."""
+    from tests.fixtures import testkit  # noqa: PLC0415 - only where a server is needed
+
+    with testkit.serving("s3") as server:
+        os.environ.update(server.env)
+        contestants = OURS | s3torchconnector(server.env["AWS_ENDPOINT_URL_S3"])
+        return measure(contestants, server.bucket("bench"), mebibytes, rounds)
 
 
 def main() -> None:
@@ -96,14 +148,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mebibytes", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--s3", help="URI of a place in a store, for our contestants")
+    parser.add_argument("--s3", action="store_true", help="measure against an S3 server too")
     parser.add_argument("--folder", help="where files are written; a temporary folder by default")
     options = parser.parse_args()
     results = {}
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         results["file"] = measure(OURS | OTHERS, f"file://{folder}", options.mebibytes, options.rounds)
     if options.s3:
-        results["s3"] = measure(OURS, options.s3.rstrip("/"), options.mebibytes, options.rounds)
+        results["s3"] = in_store(options.mebibytes, options.rounds)
     print(json.dumps(results, indent=1))
 
 

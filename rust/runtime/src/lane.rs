@@ -62,8 +62,8 @@ impl Lane {
             return Ok(Self { generation, taken: None });
         }
         let built = Builder::new_current_thread()
-            // Only name resolution blocks, for one connection at a time.
-            .max_blocking_threads(1)
+            // Only name resolution blocks. A caller may give up on one that hangs, and the next must not wait behind it.
+            .max_blocking_threads(4)
             .thread_name("s3dlio-net")
             .enable_all()
             .build()
