@@ -1,4 +1,4 @@
-"""Compare record files with their reference tools: TFRecord and ArrayRecord, indexing, reading and writing.
+"""Compare record files with their reference tools: TFRecord, ArrayRecord; indexing, reading, writing. Disky by itself.
 
 Each measurement is a fresh process; the contestants of a case take turns in a new random order in each round. Imports
 and the start of the interpreter are not counted. Prints records/s, CPU time a record, and how many times as fast ours
@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import array_records
+import diskys
 import tfrecords
 from run import cpu_seconds, machine, memory_folder
 
-FORMATS: dict[str, Any] = {"TFRecord": tfrecords, "ArrayRecord": array_records}
+FORMATS: dict[str, Any] = {"TFRecord": tfrecords, "ArrayRecord": array_records, "Disky": diskys}
 
 
 def one(format_name: str, contestant: str, file: Path, shape: str) -> dict[str, float]:

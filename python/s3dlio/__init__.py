@@ -9,6 +9,7 @@ importable from here and load their framework only then.
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 from s3dlio import errors, order, state
@@ -48,6 +49,8 @@ from s3dlio.compat import (
     list_objects,
     list_uris,
     parse_s3_uri_full,
+    py_default_data_gen_threads,
+    py_total_cpus,
     stat_key,
     stat_object,
 )
@@ -373,6 +376,8 @@ __all__ = [
     "put_bytes_async",
     "put_many",
     "put_many_async",
+    "py_default_data_gen_threads",
+    "py_total_cpus",
     "read_npy",
     "read_npy_async",
     "read_npz",
@@ -430,3 +435,7 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(_LAZY[name]), name)
     message = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(message)
+
+
+# Programs for earlier releases look for the names of the native module here.
+_pymod = sys.modules[__name__]

@@ -180,7 +180,7 @@ def _generated(
 ) -> _s3dlio.Operation[None]:
     if prefix is None:
         raise TypeError("put() of generated objects needs `prefix`")
-    if options["data_gen_algorithm"] != "random":
+    if options["data_gen_algorithm"] not in {"random", "prand"}:
         raise ConfigError(f"option `data_gen_algorithm`: found {options['data_gen_algorithm']!r}, expected 'random'")
     # Any other mode means streaming, as it always has.
     single_pass = options["data_gen_mode"] in {"single-pass", "single_pass"}
@@ -261,7 +261,7 @@ def put(  # noqa: PLR0917 - the documented order of arguments
             ``tfrecord`` (one record).
         dedup_factor: One block of 4 KiB in so many is distinct.
         compress_factor: Of each block the fraction ``(n - 1) / n`` is zero.
-        data_gen_algorithm: ``random``: the content of every object differs.
+        data_gen_algorithm: ``random``, or its earlier name ``prand``: the content of every object differs.
         data_gen_mode: ``streaming`` generates a large object while it is uploaded, ``single-pass`` before.
         chunk_size: Bytes generated at a time by ``streaming``.
         prefix: Another name of ``uri`` for generated objects.

@@ -18,11 +18,13 @@ _GROUP_PER_JOB = 4
 
 
 class WorkerResult(TypedDict):
-    """What one process read."""
+    """What one process read; a MB is a million bytes."""
 
+    worker_id: int
     objects: int
     bytes: int
     duration_seconds: float
+    throughput_mb_s: float
 
 
 class ParallelResult(TypedDict):
@@ -87,7 +89,8 @@ def mp_get(
 
 
 def _start(task: dict[str, Any]) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "s3dlio.parallel", json.dumps(task)]
+    # As a module of its own it would be there twice: the package imports it too.
+    command = [sys.executable, "-c", "from s3dlio import parallel; parallel.be_worker()", json.dumps(task)]
     # The command is this interpreter and this module, and the task travels as one argument without a shell.
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603
 
@@ -113,10 +116,19 @@ def _work(task: dict[str, Any]) -> WorkerResult:
         for _, body in bulk.get_many(uris, task["jobs"]):
             objects += 1
             size += len(body)
-    return {"objects": objects, "bytes": size, "duration_seconds": time.perf_counter() - began}
+    duration = time.perf_counter() - began
+    return {
+        "worker_id": task["first"],
+        "objects": objects,
+        "bytes": size,
+        "duration_seconds": duration,
+        "throughput_mb_s": size / duration / 1e6,
+    }
 
 
-def _main() -> None:
+def be_worker() -> None:
+    """Read what the task in the first argument says, as one process of :func:`mp_get`."""
+
     def say(what: Any) -> None:
         sys.stdout.write(json.dumps(what) + "\n")
         sys.stdout.flush()
@@ -127,7 +139,3 @@ def _main() -> None:
             say(_work(json.loads(sys.argv[1])))
         except errors.S3dlioError as error:
             say({"error": type(error).__name__, "message": str(error), "uri": error.uri})
-
-
-if __name__ == "__main__":
-    _main()

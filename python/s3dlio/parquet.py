@@ -67,6 +67,12 @@ class ParquetRowGroup:
     def __bytes__(self) -> bytes:
         return bytes(self.data)
 
+    def __getitem__(self, name: Literal["uri", "file_uri", "rg_idx", "data", "byte_count"]) -> Any:
+        """Return a part by its name, as of a dict."""
+        if name not in {"uri", "file_uri", "rg_idx", "data", "byte_count"}:
+            raise KeyError(name)
+        return getattr(self, "file_uri" if name == "uri" else name)
+
 
 def row_group(name: str, data: BytesView) -> ParquetRowGroup:
     """Make an item of a record of a data set: its name there is that of its file, ``#rg`` and a number."""

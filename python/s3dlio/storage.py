@@ -212,8 +212,8 @@ def put_bytes(
 
     Args:
         uri: Where to.
-        data: Any contiguous buffer (``bytes``, ``bytearray``, ``memoryview``, an array); it must not change during the
-            call.
+        data: Any contiguous buffer (``bytes``, ``bytearray``, ``memoryview``, an array), which must not change during
+            the call, or an object with ``__bytes__``.
         create_only: Refuse to replace an object.
         if_match: Replace only the object with this entity tag, as :func:`stat` tells it.
         direct_fallback: As in :func:`get`.
@@ -254,7 +254,13 @@ def put_operation(
             "options `create_only` and `if_match`: found both, expected one (an object cannot be new and replaced)"
         )
         raise ConfigError(message)
-    return _s3dlio.put(uri, data, create_only, if_match, direct_fallback)
+    try:
+        return _s3dlio.put(uri, data, create_only, if_match, direct_fallback)
+    except TypeError:
+        # No buffer, but perhaps something that makes bytes of itself.
+        if not hasattr(type(data), "__bytes__"):
+            raise
+        return _s3dlio.put(uri, bytes(data), create_only, if_match, direct_fallback)
 
 
 # How the flags of a compiled pattern stand in its text.

@@ -449,7 +449,7 @@ def test_shards_beside_each_other(tmp_path) -> None:
         (s3dlio.save_checkpoint, TypeError),
         (lambda uri: s3dlio.save_checkpoint(uri, 1, 2), TypeError),
         (lambda uri: s3dlio.PyCheckpointStore(uri, "spiral"), ConfigError),
-        (lambda uri: s3dlio.PyCheckpointStore(uri, multipart_threshold=5), ConfigError),
+        (lambda uri: s3dlio.PyCheckpointStore(uri, multipart_threshold=-5), ConfigError),
         (lambda uri: s3dlio.PyCheckpointStore(uri).save(1, 1, "x"), TypeError),
         (lambda uri: CheckpointManager(uri, rank=2, world_size=2), ConfigError),
         (lambda uri: CheckpointManager(uri).save(-1, {}), ConfigError),

@@ -113,6 +113,11 @@ def test_every_name_of_the_page_is_there():
     assert set(s3dlio.compat.__all__) <= names
 
 
+@pytest.fixture(params=["file", "s3"])
+def place(request, tmp_path):
+    return f"file://{tmp_path}" if request.param == "file" else request.getfixturevalue("bucket")
+
+
 @pytest.fixture
 def filled(tmp_path):
     s3dlio.put_many([(f"file://{tmp_path}/{i}", b"%d" % i) for i in range(5)])
@@ -204,3 +209,53 @@ def test_values_of_options_that_are_also_builders():
     assert (options.shuffle_value, options.num_workers_value, options.drop_last_value) == (True, 3, False)
     with pytest.raises(AttributeError):
         _ = options.batch_size_value
+
+
+def test_old_listings_give_names_below_the_uri(place):
+    for name in ("a", "b/c"):
+        s3dlio.put_bytes(f"{place}/{name}", b"x")
+    for listing in (s3dlio.list_keys, s3dlio.list_keys_from_s3):
+        for uri in (place, f"{place}/"):
+            with pytest.warns(FutureWarning, match="list"):
+                assert listing(uri) == ["a", "b/"]
+
+
+def test_names_of_the_native_module_and_of_the_generator():
+    from s3dlio import _pymod
+
+    assert _pymod.create_dataset is s3dlio.create_dataset
+    assert 1 <= s3dlio.py_default_data_gen_threads() <= s3dlio.py_total_cpus()
+
+
+def test_an_option_without_effect_says_so(tmp_path):
+    with pytest.warns(RuntimeWarning, match="multipart_threshold"):
+        store = s3dlio.PyCheckpointStore(f"file://{tmp_path}", strategy="binary", multipart_threshold=1 << 20)
+    store.save(1, 1, "torch", b"weights")
+    assert store.load_latest() == b"weights"
+
+
+def test_what_makes_bytes_of_itself_is_written(tmp_path):
+    class Record:
+        def __bytes__(self) -> bytes:
+            return b"record"
+
+    s3dlio.put_bytes(f"file://{tmp_path}/record", Record())
+    assert s3dlio.get(f"file://{tmp_path}/record") == b"record"
+    for other in (5, 2.5, "text", [1], {}):
+        with pytest.raises(TypeError, match="buffer"):
+            s3dlio.put_bytes(f"file://{tmp_path}/other", other)
+    assert not s3dlio.exists(f"file://{tmp_path}/other")
+
+
+def test_the_earlier_name_of_random_content(tmp_path):
+    s3dlio.put(f"file://{tmp_path}/", num=2, template="{}", size=100, data_gen_algorithm="prand")
+    assert [len(s3dlio.get(f"file://{tmp_path}/{number}")) for number in range(2)] == [100, 100]
+
+
+def test_workers_of_a_parallel_read_say_who_they_are(tmp_path, capfd):
+    s3dlio.put_many([(f"file://{tmp_path}/object_{number}.dat", b"x" * 1000) for number in range(10)])
+    result = s3dlio.mp_get(f"file://{tmp_path}/", procs=2, jobs=4, num=10)
+    assert [(worker["worker_id"], worker["objects"]) for worker in result["workers"]] == [(0, 5), (1, 5)]
+    for worker in result["workers"]:
+        assert worker["throughput_mb_s"] == pytest.approx(5000 / worker["duration_seconds"] / 1e6)
+    assert capfd.readouterr().err == ""

@@ -197,6 +197,9 @@ def test_loader_items_have_their_places(place: str) -> None:
     for item in items:
         assert bytes(item) == item.data == s3dlio.parquet_get_rg(item.file_uri, item.rg_idx)
         assert item.byte_count == len(item) == len(item.data)
+        assert (item["uri"], item["rg_idx"], item["data"]) == (item.file_uri, item.rg_idx, item.data)
+    with pytest.raises(KeyError):
+        items[0]["rows"]
     options = {"format": "parquet", "decode": "arrow", "columns": ["id"], "footer_cap": 1 << 16, "batch_size": 5}
     shuffled = s3dlio.create_async_loader(f"{place}/rows/", options | {"shuffle": True, "seed": 3})
     batches = [*shuffled]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -93,7 +94,7 @@ class PyCheckpointStore:
     Args:
         uri: A directory of any store.
         strategy: How keys are spread: ``"flat"``, ``"round_robin"`` (or ``"roundrobin"``), ``"binary"``.
-        multipart_threshold: Bytes; uploads choose their parts themselves, and ``None`` is the only value taken.
+        multipart_threshold: Bytes; without effect and with a warning, as uploads choose their parts themselves.
         compression_level: Level of zstd, 1 to 22; none by default.
 
     Raises:
@@ -111,8 +112,9 @@ class PyCheckpointStore:
             message = f"option `strategy`: found {strategy!r}, expected one of {sorted(_STRATEGIES)}"
             raise ConfigError(message)
         if multipart_threshold is not None:
-            message = f"option `multipart_threshold`: found {multipart_threshold}, expected None: parts are chosen"
-            raise ConfigError(message)
+            at_least("multipart_threshold", multipart_threshold, 0)
+            message = "multipart_threshold: without effect, uploads choose their parts themselves"
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
         self.uri = uri
         self.strategy = _STRATEGIES[strategy or "flat"]
         self.compression_level = compression_level

@@ -14,6 +14,8 @@ from s3dlio.compat.verbs import (
     list_objects,
     list_uris,
     parse_s3_uri_full,
+    py_default_data_gen_threads,
+    py_total_cpus,
     stat_key,
     stat_object,
 )
@@ -39,6 +41,8 @@ __all__ = [
     "list_objects",
     "list_uris",
     "parse_s3_uri_full",
+    "py_default_data_gen_threads",
+    "py_total_cpus",
     "stat_key",
     "stat_object",
 ]

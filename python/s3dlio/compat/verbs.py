@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, TypedDict
 
 from s3dlio import _s3dlio, storage
@@ -22,6 +23,8 @@ __all__ = [
     "list_objects",
     "list_uris",
     "parse_s3_uri_full",
+    "py_default_data_gen_threads",
+    "py_total_cpus",
     "stat_key",
     "stat_object",
 ]
@@ -36,6 +39,11 @@ def _keys(uris: list[str]) -> list[str]:
     return [_s3dlio.split_uri(uri)[1] for uri in uris]
 
 
+def _below(uri: str) -> list[str]:
+    directory = uri if uri.endswith("/") else f"{uri}/"
+    return [name.removeprefix(directory) for name in storage.list(uri)]
+
+
 def list_objects(uri: str, prefix: str | None = None, recursive: bool = False) -> list[str]:
     """Return the keys (not URIs) below ``uri``, or below ``prefix`` of a bucket; use :func:`s3dlio.list`."""
     moved("list_objects", "list")
@@ -43,15 +51,15 @@ def list_objects(uri: str, prefix: str | None = None, recursive: bool = False) -
 
 
 def list_keys(uri: str) -> list[str]:
-    """Return the keys (not URIs) one level below ``uri``; use :func:`s3dlio.list`."""
+    """Return the names one level below ``uri``, without it; use :func:`s3dlio.list`."""
     moved("list_keys", "list")
-    return _keys(storage.list(uri))
+    return _below(uri)
 
 
 def list_keys_from_s3(uri: str) -> list[str]:
-    """Return the keys (not URIs) one level below ``uri``; use :func:`s3dlio.list`."""
+    """Return the names one level below ``uri``, without it; use :func:`s3dlio.list`."""
     moved("list_keys_from_s3", "list")
-    return _keys(storage.list(uri))
+    return _below(uri)
 
 
 def list_uris(uri: str) -> list[str]:
@@ -115,3 +123,13 @@ def parse_s3_uri_full(uri: str) -> S3UriParts:
         raise InvalidUriError(f"{uri}: expected s3://bucket/key or s3://host:port/bucket/key", uri=uri)
     endpoint, _, bucket = root.removeprefix("s3://").removesuffix("/").rpartition("/")
     return {"endpoint": endpoint or None, "bucket": bucket, "key": key}
+
+
+def py_total_cpus() -> int:
+    """Return the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def py_default_data_gen_threads() -> int:
+    """Return the threads that :func:`s3dlio.generate_data` takes: one for each core."""
+    return py_total_cpus()

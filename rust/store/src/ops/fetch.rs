@@ -71,10 +71,13 @@ async fn fetch_whole(
             whole.unsplit(part);
         }
     }
-    Ok(match pooled.and_then(Arc::into_inner) {
-        Some(memory) => memory.freeze(filled),
-        None => whole.freeze(),
-    })
+    let Some(memory) = pooled else { return Ok(whole.freeze()) };
+    // All parts came back, and nobody else had the memory.
+    let memory = Arc::into_inner(memory).ok_or_else(|| StoreError::Store {
+        uri: uri.to_string(),
+        detail: "its memory is still lent after all of it came".into(),
+    })?;
+    Ok(memory.freeze(filled))
 }
 
 /// As [`fetch`], into memory that the caller lends; how many bytes that were.
