@@ -167,6 +167,54 @@ class TestOrbax:
             assert manager.restore(3, args=wanted)["model"]["w"].tolist() == [0, 1, 2]
         assert [[one.tobytes() for one in batch] for batch in again] == whole[3:]
 
+    def test_a_manager_keeps_trees_in_the_format_of_s3dlio(self, tmp_path):
+        import jax
+        import orbax.checkpoint as ocp
+        from s3dlio_grain.orbax import TreeRestore, TreeSave
+
+        tree = {
+            "layers": [{"w": jax.numpy.arange(12, dtype="bfloat16").reshape(3, 4)}, {"b": np.float32(0.5)}],
+            "step": 7,
+            "key": jax.random.key(3),
+        }
+        with ocp.CheckpointManager(tmp_path / "run") as manager:
+            for step in (1, 2):
+                manager.save(step, args=ocp.args.Composite(tree=TreeSave(tree | {"step": step})))
+            manager.wait_until_finished()
+        mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("x",))
+        placed = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("x"))
+        into = tree | {
+            "layers": [{"w": jax.device_put(jax.numpy.zeros((3, 4), "bfloat16"), placed)}, tree["layers"][1]]
+        }
+        with ocp.CheckpointManager(tmp_path / "run") as manager:
+            plain = manager.restore(2, args=ocp.args.Composite(tree=TreeRestore()))["tree"]
+            found = manager.restore(1, args=ocp.args.Composite(tree=TreeRestore(into)))["tree"]
+        assert (plain["step"], found["step"]) == (2, 1)
+        assert found["layers"][0]["w"].sharding == placed
+        for restored in (plain, found):
+            weights = np.asarray(restored["layers"][0]["w"])
+            assert (weights == np.asarray(tree["layers"][0]["w"])).all()
+            assert jax.random.key_data(restored["key"]).tolist() == jax.random.key_data(tree["key"]).tolist()
+        # What Orbax has renamed is a checkpoint like any other.
+        own = s3dlio.CheckpointManager(f"file://{tmp_path}/run/2/tree")
+        assert own.steps() == [0]
+        own.verify(0)
+
+    def test_damage_of_a_tree_is_noticed(self, tmp_path):
+        from s3dlio_grain.orbax import TreeHandler, TreeRestore, TreeSave
+
+        TreeHandler().save(tmp_path, TreeSave({"w": np.arange(1000.0)}))
+        largest = max((path for path in tmp_path.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+        content = bytearray(largest.read_bytes())
+        content[len(content) // 2] ^= 1
+        largest.write_bytes(content)
+        with pytest.raises(CorruptDataError):
+            TreeHandler().restore(tmp_path, TreeRestore())
+        with pytest.raises(NotFoundError):
+            TreeHandler().restore(tmp_path / "nothing", TreeRestore())
+        with pytest.raises(TypeError, match="model"):
+            TreeHandler().save(tmp_path / "other", TreeSave({"model": object()}))
+
     def test_what_cannot_be_restored(self, bucket, tmp_path):
         from s3dlio.batches import Batches
         from s3dlio_grain.orbax import LoaderHandler, LoaderRestore, LoaderSave

@@ -1,4 +1,4 @@
-"""States of s3dlio's loaders in Orbax checkpoints, beside the arrays of the model."""
+"""States of s3dlio's loaders, and trees of arrays in its own format, as items of Orbax checkpoints."""
 
 # Orbax ships no types for its interface.
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 import jax
 import orbax.checkpoint as ocp
+from s3dlio import CheckpointManager
 from s3dlio.errors import CorruptDataError, NotFoundError
 
-__all__ = ["LoaderHandler", "LoaderRestore", "LoaderSave", "Stateful"]
+__all__ = ["LoaderHandler", "LoaderRestore", "LoaderSave", "Stateful", "TreeHandler", "TreeRestore", "TreeSave"]
 
 _NAME = "loader.json"
 
@@ -87,3 +89,57 @@ class LoaderRestore(ocp.args.CheckpointArgs):  # type: ignore[misc]
     """
 
     item: Stateful
+
+
+def _manager(directory: Any) -> CheckpointManager:
+    place = os.fspath(directory)
+    return CheckpointManager(place if "://" in place else f"file://{os.path.abspath(place)}")  # noqa: PTH100 - a text
+
+
+class TreeHandler(ocp.CheckpointHandler):  # type: ignore[misc]
+    """Saves and restores a tree by :class:`s3dlio.CheckpointManager`: verified, without pickle, under another sharding.
+
+    Each process saves its part of arrays that lie over several, and reads what its devices need. The item is a
+    checkpoint of s3dlio as any other, of the one step 0, for ``s3dlio ckpt`` and for programs without JAX.
+    """
+
+    def save(self, directory: Any, args: TreeSave) -> None:
+        """Write ``args.item`` into the directory.
+
+        Raises:
+            TypeError: The tree has a value of a type that is not saved; the message names its path.
+        """
+        _manager(directory).save(0, args.item)
+
+    def restore(self, directory: Any, args: TreeRestore) -> Any:
+        """Return the tree in the directory.
+
+        Raises:
+            NotFoundError: The directory has none.
+            CorruptDataError: It is damaged.
+        """
+        return _manager(directory).load(0, into=args.item)
+
+
+@ocp.args.register_with_handler(TreeHandler, for_save=True)
+@dataclasses.dataclass
+class TreeSave(ocp.args.CheckpointArgs):  # type: ignore[misc]
+    """Saves a tree of arrays.
+
+    Attributes:
+        item: Dicts, lists and tuples of arrays, numbers and texts.
+    """
+
+    item: Any
+
+
+@ocp.args.register_with_handler(TreeHandler, for_restore=True)
+@dataclasses.dataclass
+class TreeRestore(ocp.args.CheckpointArgs):  # type: ignore[misc]
+    """Restores a tree of arrays.
+
+    Attributes:
+        item: A tree of the same form, whose arrays say how what is read is placed; NumPy arrays if left out.
+    """
+
+    item: Any = None
