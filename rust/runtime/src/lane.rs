@@ -1,8 +1,8 @@
 //! Lanes: runtimes without threads, on which one thread at a time drives one short operation and its connections.
 //!
 //! On the shared runtime a request costs its caller some hand-overs: a network thread is woken to send it, the caller to
-//! see the first bytes, and both again as the body comes in. Each takes tens of microseconds, which is more than the
-//! request itself takes in a local network. On a lane the thread that waits for the answer also does all that leads to it.
+//! see the first bytes, and both again as the body comes in. On a lane the thread that waits for the answer also does all
+//! that leads to it.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -15,8 +15,8 @@ use tokio::runtime::{Builder, Runtime};
 use crate::executor::{self, StartError};
 use crate::fork::{self, ForkLocal};
 
-/// Lanes of a process; each has connections of its own, and threads beyond so many use the shared runtime. More threads
-/// than this that wait for single requests do not profit from having no hand-overs.
+/// Lanes of a process; each has connections of its own, and threads beyond so many use the shared runtime. It bounds
+/// the connections and event queues that a process with many threads keeps.
 pub const MOST: usize = 64;
 
 static LANES: ForkLocal<Mutex<Lanes>> = ForkLocal::new();

@@ -272,7 +272,7 @@ pub(crate) struct Lent {
 impl Lent {
     /// Memory for `length` bytes; below 2 MiB it is filled with zeros.
     pub(crate) fn new(length: usize) -> io::Result<Self> {
-        // The network is slower than either kind of page, so what counts is the worse case.
+        // A body that is received costs more than its pages at their best, so what counts is the worse case.
         let buffer =
             if length < HUGE { Buffer::zeroed(length, PAGE) } else { Buffer::with(length, PAGE, Pages::Usual) };
         Ok(Self { buffer: buffer?, length })

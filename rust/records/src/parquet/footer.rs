@@ -12,8 +12,7 @@ use s3dlio_store::Uri;
 
 use crate::error::{Place, RecordError, Result};
 
-/// Bytes of the end that are read first, unless the caller says otherwise: the footer of a file with 200 columns and 100
-/// row groups fits.
+/// Bytes of the end that are read first, unless the caller says otherwise: the default that users of this name know.
 pub const FOOTER_CAP: u64 = 4 << 20;
 
 /// Bytes of a length and four letters behind the footer.

@@ -14,7 +14,7 @@ use super::footer::Footer;
 use crate::error::{RecordError, Result};
 use crate::{Input, jobs};
 
-/// Bytes of footers that a process keeps: those of some thousand files.
+/// Bytes of footers that a process keeps: little beside a trainer, and as much as one footer may be long.
 const KEPT: u64 = 256 << 20;
 
 /// Footers that the cache begins with room for.
