@@ -87,6 +87,7 @@ from s3dlio.errors import (
 from s3dlio.generate import Generator, generate_data, generate_data_with_threads, generate_into_buffer
 from s3dlio.image import image_decoder
 from s3dlio.loader import (
+    ParquetRowGroup,
     PyBytesAsyncDataLoader,
     PyBytesAsyncDataLoaderIter,
     PyBytesDataLoaderSyncIter,
@@ -116,7 +117,6 @@ from s3dlio.options import LoaderOptions, PyLoaderOptions
 from s3dlio.parallel import mp_get
 from s3dlio.parquet import (
     ParquetDataSource,
-    ParquetRowGroup,
     PyParquetIndex,
     generate_and_write_parquet,
     generate_and_write_parquet_schema,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import operator
 import os
 
-from s3dlio.errors import ConfigError, InvalidUriError
+from s3dlio.errors import ConfigError, InvalidUriError, OutOfRangeError
 
-__all__ = ["as_uri", "at_least", "one_of"]
+__all__ = ["as_uri", "at_least", "from_first", "one_of"]
 
 
 def as_uri(path: str | os.PathLike[str]) -> str:
@@ -45,6 +45,18 @@ def at_least(option: str, value: int, least: int) -> int:
         message = f"option `{option}`: found {number}, expected an integer of at least {least}"
         raise ConfigError(message)
     return number
+
+
+def from_first(what: str, index: int, length: int) -> int:
+    """Return a number of one of ``length`` things as it counts from the first; negative ones count from the end.
+
+    Raises:
+        OutOfRangeError: There are not so many.
+    """
+    if -length <= index < length:
+        return index % length
+    message = f"{what} {index} was asked for, expected one from {-length} to {length - 1}"
+    raise OutOfRangeError(message, record=index)
 
 
 def one_of(**spellings: int | None) -> int | None:

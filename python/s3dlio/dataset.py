@@ -32,6 +32,18 @@ __all__ = [
 _log = logging.getLogger("s3dlio")
 
 
+def given_options(options: Mapping[str, Any] | None, opts: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Return the options of a call that takes them as ``options=`` or ``opts=``.
+
+    Raises:
+        TypeError: Both were given.
+    """
+    if options is not None and opts is not None:
+        message = "give the options once: `options` and `opts` are two names of one argument"
+        raise TypeError(message)
+    return options if options is not None else opts
+
+
 def merge_options(
     options: Mapping[str, Any] | None, opts: Mapping[str, Any] | None, keywords: Mapping[str, Any]
 ) -> LoaderOptions:
@@ -41,10 +53,7 @@ def merge_options(
         TypeError: Both ``options`` and ``opts`` were given.
         ConfigError: An option is unknown or out of range.
     """
-    if options is not None and opts is not None:
-        message = "give the options once: `options` and `opts` are two names of one argument"
-        raise TypeError(message)
-    merged = LoaderOptions(options if options is not None else opts)
+    merged = LoaderOptions(given_options(options, opts))
     return LoaderOptions({**merged, **keywords})
 
 

@@ -6,18 +6,19 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 from s3dlio import _s3dlio
 from s3dlio.arguments import at_least
-from s3dlio.dataset import PyDataset, log_skipped, measure, merge_options, warn_unused
+from s3dlio.dataset import PyDataset, given_options, log_skipped, measure, merge_options, warn_unused
 from s3dlio.errors import ConfigError
 from s3dlio.options import TORCH, LoaderOptions
-from s3dlio.parquet import ParquetDataSource, ParquetRowGroup, row_group
+from s3dlio.parquet import ParquetDataSource, record_place
 from s3dlio.process import load_numpy
 from s3dlio.sources import files_of
 
 __all__ = [
+    "ParquetRowGroup",
     "PyBytesAsyncDataLoader",
     "PyBytesAsyncDataLoaderIter",
     "PyBytesDataLoaderSyncIter",
@@ -56,10 +57,9 @@ def create_async_loader(
         InvalidUriError: The URI has no known scheme.
         NotFoundError: The path does not exist, or there is nothing below it.
         ConfigError: An option is unknown or out of range.
+        TypeError: Both ``options`` and ``opts`` were given.
     """
-    if options is not None and opts is not None:
-        merge_options(options, opts, {})
-    given = dict(options or opts or {})
+    given = dict(given_options(options, opts) or {})
     kind = given.pop("format", "objects")
     if kind != "parquet":
         return PyBytesAsyncDataLoader(PyDataset(uri, given, pattern=pattern, format=kind))
@@ -92,9 +92,11 @@ class PyBytesAsyncDataLoader:
     def _batched(self) -> bool:
         return "batch_size" in self.options
 
-    def _core(self) -> _s3dlio.Loader:
-        changes = {} if self._batched else _SINGLE
-        return _s3dlio.Loader(self.dataset.objects, **self.options.core_kwargs(**changes))
+    def _core(self, *, lists: bool = False) -> _s3dlio.Loader:
+        batched = {"collate": "list"} if lists else {}
+        return _s3dlio.Loader(
+            self.dataset.objects, **self.options.core_kwargs(**(batched if self._batched else _SINGLE))
+        )
 
     def __len__(self) -> int:
         """Steps in an epoch."""
@@ -129,14 +131,12 @@ class PyBytesAsyncDataLoader:
             ConfigError: A ``decoder`` makes something else than bytes of the objects.
         """
         _only_bytes(self.options)
-        changes = {"collate": "list"} if self._batched else _SINGLE
-        core = _s3dlio.Loader(self.dataset.objects, **self.options.core_kwargs(**changes))
         objects = self.dataset.objects
 
         def item(index: int, sample: Any) -> PyObjectItem:
             return PyObjectItem(objects.uri(index), sample)
 
-        return PyObjectDataLoaderSyncIter(self._begin(core), batched=False, item=item)
+        return PyObjectDataLoaderSyncIter(self._begin(self._core(lists=True)), batched=False, item=item)
 
 
 def _only_bytes(options: LoaderOptions) -> None:
@@ -151,15 +151,14 @@ class _RowGroupLoader(PyBytesAsyncDataLoader):
         super().__init__(dataset)
         _only_bytes(self.options)
 
-    def _core(self) -> _s3dlio.Loader:
-        changes = {"collate": "list"} if self._batched else _SINGLE
-        return _s3dlio.Loader(self.dataset.objects, **self.options.core_kwargs(**changes))
+    def _core(self, *, lists: bool = True) -> _s3dlio.Loader:
+        return super()._core(lists=lists)
 
     def _item(self) -> _Item:
         objects = self.dataset.objects
 
         def item(index: int, sample: Any) -> ParquetRowGroup:
-            return row_group(objects.uri(index), sample)
+            return ParquetRowGroup(*record_place(objects.uri(index)), sample)
 
         return item
 
@@ -234,8 +233,26 @@ class PyBytesAsyncDataLoaderIter(_Steps, AsyncIterator[Any]):
         self._batches.stop()
 
 
+class _Loaded:
+    """What items of any kind offer of their bytes."""
+
+    __slots__ = ()
+    data: _s3dlio.BytesView
+
+    @property
+    def byte_count(self) -> int:
+        """Bytes of the item."""
+        return len(self.data)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __bytes__(self) -> bytes:
+        return bytes(self.data)
+
+
 @dataclass(frozen=True, slots=True)
-class PyObjectItem:
+class PyObjectItem(_Loaded):
     """One object that a loader has read: ``len(item)`` bytes, which ``bytes(item)`` copies.
 
     Attributes:
@@ -246,16 +263,26 @@ class PyObjectItem:
     uri: str
     data: _s3dlio.BytesView
 
-    @property
-    def byte_count(self) -> int:
-        """Bytes of the object."""
-        return len(self.data)
 
-    def __len__(self) -> int:
-        return len(self.data)
+@dataclass(frozen=True, slots=True)
+class ParquetRowGroup(_Loaded):
+    """One row group that a loader has read: ``len(item)`` bytes, which ``bytes(item)`` copies.
 
-    def __bytes__(self) -> bytes:
-        return bytes(self.data)
+    Attributes:
+        file_uri: Its file.
+        rg_idx: Its number in the file, from 0.
+        data: Its columns as they are stored, or one record batch as an Arrow IPC stream.
+    """
+
+    file_uri: str
+    rg_idx: int
+    data: _s3dlio.BytesView
+
+    def __getitem__(self, name: Literal["uri", "file_uri", "rg_idx", "data", "byte_count"]) -> Any:
+        """Return a part by its name, as of a dict."""
+        if name not in {"uri", "file_uri", "rg_idx", "data", "byte_count"}:
+            raise KeyError(name)
+        return getattr(self, "file_uri" if name == "uri" else name)
 
 
 class PyObjectDataLoaderSyncIter(_Steps, Iterator[PyObjectItem]):

@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeAlias, overload
 
 from s3dlio import _s3dlio, aio
 from s3dlio._s3dlio import BytesView
-from s3dlio.arguments import as_uri, at_least
-from s3dlio.errors import ConfigError, OutOfRangeError
+from s3dlio.arguments import as_uri, at_least, from_first
+from s3dlio.errors import ConfigError
 
 __all__ = [
     "FOOTER_CAP",
     "ParquetDataSource",
-    "ParquetRowGroup",
     "PyParquetIndex",
     "generate_and_write_parquet",
     "generate_and_write_parquet_schema",
@@ -29,7 +27,7 @@ __all__ = [
     "parquet_get_rg",
     "parquet_get_rg_async",
     "parquet_rg_row_offsets",
-    "row_group",
+    "record_place",
 ]
 
 FOOTER_CAP = 4 << 20
@@ -42,42 +40,10 @@ _FILES_AT_ONCE = 32
 """Files that are opened at the same time: the requests of one call in flight elsewhere."""
 
 
-@dataclass(frozen=True, slots=True)
-class ParquetRowGroup:
-    """One row group that a loader has read: ``len(item)`` bytes, which ``bytes(item)`` copies.
-
-    Attributes:
-        file_uri: Its file.
-        rg_idx: Its number in the file, from 0.
-        data: Its columns as they are stored, or one record batch as an Arrow IPC stream.
-    """
-
-    file_uri: str
-    rg_idx: int
-    data: BytesView
-
-    @property
-    def byte_count(self) -> int:
-        """Bytes of the item."""
-        return len(self.data)
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __bytes__(self) -> bytes:
-        return bytes(self.data)
-
-    def __getitem__(self, name: Literal["uri", "file_uri", "rg_idx", "data", "byte_count"]) -> Any:
-        """Return a part by its name, as of a dict."""
-        if name not in {"uri", "file_uri", "rg_idx", "data", "byte_count"}:
-            raise KeyError(name)
-        return getattr(self, "file_uri" if name == "uri" else name)
-
-
-def row_group(name: str, data: BytesView) -> ParquetRowGroup:
-    """Make an item of a record of a data set: its name there is that of its file, ``#rg`` and a number."""
+def record_place(name: str) -> tuple[str, int]:
+    """Return the file and the number of the row group that a record of a data set is, of the record's name there."""
     uri, _, number = name.rpartition("#rg")
-    return ParquetRowGroup(uri, int(number), data)
+    return uri, int(number)
 
 
 class ParquetDataSource(Sequence[BytesView]):
@@ -133,20 +99,12 @@ class ParquetDataSource(Sequence[BytesView]):
 
     def __getitems__(self, indices: Iterable[int]) -> list[BytesView]:
         """Read several row groups at the same time; results in the order of ``indices``, which may repeat."""
-        numbers = [self._number(index) for index in indices]
+        numbers = [from_first("row group", index, len(self)) for index in indices]
         return self.objects.read(numbers, _FILES_AT_ONCE, "bytes").wait()
 
     def place(self, index: int) -> tuple[str, int]:
         """Return the URI of the file that holds a row group, and the group's number in it."""
-        uri, _, number = self.objects.uri(self._number(index)).rpartition("#rg")
-        return uri, int(number)
-
-    def _number(self, index: int) -> int:
-        length = len(self)
-        if -length <= index < length:
-            return index % length
-        message = f"row group {index} was asked for, expected one from {-length} to {length - 1}"
-        raise OutOfRangeError(message, record=index)
+        return record_place(self.objects.uri(from_first("row group", index, len(self))))
 
     def __repr__(self) -> str:
         names = repr(self.uris[0]) if len(self.uris) == 1 else f"{len(self.uris)} files, first {self.uris[0]!r}"

@@ -9,8 +9,8 @@ from typing import Any, Literal, Self, TypeAlias, overload
 
 from s3dlio import _s3dlio, aio, storage
 from s3dlio._s3dlio import BytesView
-from s3dlio.arguments import as_uri
-from s3dlio.errors import ConfigError, NotFoundError, OutOfRangeError
+from s3dlio.arguments import as_uri, from_first
+from s3dlio.errors import ConfigError, NotFoundError
 from s3dlio.tfrecord.example import Feature, parse_examples
 
 __all__ = ["TFRecordDataSource"]
@@ -104,13 +104,7 @@ class TFRecordDataSource(Sequence[BytesView]):
         return [(uri, packed) for uri, _, packed in self._native.pack()]
 
     def _number(self, index: int) -> int:
-        length = len(self)
-        if 0 <= index < length:
-            return index
-        if -length <= index < 0:
-            return index + length
-        message = f"record {index} was asked for, expected one from {-length} to {length - 1}"
-        raise OutOfRangeError(message, record=index)
+        return from_first("record", index, len(self))
 
     def __repr__(self) -> str:
         uris = self.uris

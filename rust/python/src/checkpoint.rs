@@ -21,7 +21,7 @@ use s3dlio_store::Work;
 use crate::buffer;
 use crate::bytes_view::BytesView;
 use crate::errors::Failure;
-use crate::operation::{Operation, Progress};
+use crate::operation::{Operation, Progress, operation};
 use crate::verbs::{none, parse};
 
 /// Name, type and shape of a tensor, its memory, shape of the whole and place in it, and whether it is everybody's.
@@ -29,14 +29,6 @@ type Given<'py> = (String, String, Vec<u64>, Bound<'py, PyAny>, Option<(Vec<u64>
 
 /// Name, whether of all ranks, first element and lengths of the part, and the memory to fill.
 type Wanted<'py> = (String, bool, Option<(Vec<u64>, Vec<u64>)>, Bound<'py, PyAny>);
-
-fn operation<T: Send + 'static>(
-    work: Result<Work<Result<T>>>,
-    convert: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
-) -> PyResult<Operation> {
-    let work = work.map_err(Failure::from)?.map(|result| result.map_err(Failure::from));
-    Ok(Operation::fallible(work, convert))
-}
 
 fn checked<T>(result: std::result::Result<T, FormatError>, uri: &str) -> PyResult<T> {
     let invalid = |error: FormatError| CheckpointError::Invalid { uri: uri.to_owned(), detail: error.0 };
@@ -290,11 +282,11 @@ impl Checkpoint {
     fn tree(&self, rank: u32) -> PyResult<Operation> {
         let checkpoint = Arc::clone(&self.0);
         let work = Work::network(async move { Ok(checkpoint.tree(rank).await) });
-        operation(Ok(work), |py, (tree, specs)| {
+        Ok(Operation::ending(work, |py, (tree, specs)| {
             let specs: Vec<(String, String, Vec<u64>)> =
                 specs.into_iter().map(|spec| (spec.name, spec.dtype, spec.shape)).collect();
             Ok((tree.to_text(), specs).into_pyobject(py)?.into_any().unbind())
-        })
+        }))
     }
 
     /// Type and shape of a tensor that several shards make up.
@@ -310,13 +302,14 @@ impl Checkpoint {
         };
         let requests = wanted.into_iter().map(request).collect::<PyResult<_>>()?;
         let (checkpoint, progress) = (Arc::clone(&self.0), Arc::clone(&progress.0));
-        operation(Ok(Work::network(async move { Ok(checkpoint.read(rank, requests, verify, progress).await) })), none)
+        let work = Work::network(async move { Ok(checkpoint.read(rank, requests, verify, progress).await) });
+        Ok(Operation::ending(work, none))
     }
 
     /// Reads everything and compares it with its checksums; gives the number of bytes.
     fn verify(&self) -> PyResult<Operation> {
         let work = verify::verify(Arc::clone(&self.0));
-        operation(Ok(work), |py, bytes| Ok(bytes.into_pyobject(py)?.into_any().unbind()))
+        Ok(Operation::ending(work, |py, bytes| Ok(bytes.into_pyobject(py)?.into_any().unbind())))
     }
 }
 

@@ -6,21 +6,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 use s3dlio_records::salvage::{Fault, Recovery};
 use s3dlio_records::verify::{Report, verify};
-use s3dlio_records::{Kind, Progress, RecordError};
-use s3dlio_store::Work;
+use s3dlio_records::{Kind, Progress};
 
 use crate::errors::Failure;
-use crate::operation::Operation;
+use crate::operation::{Operation, operation};
 use crate::verbs::parse;
-
-/// An operation that can end in an error of a format.
-fn operation<T: Send + 'static>(
-    work: Result<Work<Result<T, RecordError>>, impl Into<Failure>>,
-    convert: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
-) -> PyResult<Operation> {
-    let work = work.map_err(Into::into)?.map(|result| result.map_err(Failure::from));
-    Ok(Operation::fallible(work, convert))
-}
 
 fn parsed(name: Option<&str>) -> PyResult<Option<Kind>> {
     Ok(name.map(Kind::parse).transpose().map_err(Failure::from)?)

@@ -7,27 +7,12 @@ use s3dlio_formats::generate;
 use s3dlio_formats::npy::Array;
 use s3dlio_formats::npz::Limits;
 use s3dlio_records::npz::{self, Archive};
-use s3dlio_records::{RecordError, Result};
-use s3dlio_store::Work;
 
 use crate::arrays::{from_array, from_fields};
 use crate::buffer;
 use crate::errors::Failure;
-use crate::operation::Operation;
-use crate::verbs::{begun, none, parse, view};
-
-/// An operation whose result can be an error of a format.
-fn operation<T: Send + 'static>(
-    work: s3dlio_store::Result<Work<Result<T>>>,
-    convert: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
-) -> PyResult<Operation> {
-    let work = begun(work)?.map(|result| result.map_err(Failure::from));
-    Ok(Operation::fallible(work, convert))
-}
-
-fn refused(error: RecordError) -> PyErr {
-    Failure::from(error).into()
-}
+use crate::operation::{Operation, operation};
+use crate::verbs::{none, parse, view};
 
 /// The arrays of an archive, or some of them: a dict.
 #[pyfunction]
@@ -69,13 +54,13 @@ fn lent((descr, fortran_order, shape, items): Given<'_>) -> PyResult<Array> {
 #[pyfunction]
 fn write_npz(uri: &str, arrays: Vec<(String, Given<'_>)>, level: Option<u32>) -> PyResult<Operation> {
     let arrays = arrays.into_iter().map(|(name, given)| Ok((name, lent(given)?))).collect::<PyResult<_>>()?;
-    operation(Ok(npz::write(&parse(uri)?, arrays, level).map_err(refused)?), none)
+    operation(npz::write(&parse(uri)?, arrays, level), none)
 }
 
 /// Writes an NPY file.
 #[pyfunction]
 fn write_npy(uri: &str, array: Given<'_>) -> PyResult<Operation> {
-    let work = npz::write_npy(&parse(uri)?, &lent(array)?).map_err(refused)?;
+    let work = npz::write_npy(&parse(uri)?, &lent(array)?).map_err(Failure::from)?;
     Ok(Operation::new(work, none))
 }
 

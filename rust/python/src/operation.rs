@@ -47,6 +47,14 @@ impl Operation {
         Self(Mutex::new(Some(work)))
     }
 
+    /// The same, where that error is of a crate and becomes a [`Failure`].
+    pub fn ending<T: Send + 'static, E: Into<Failure> + Send + 'static>(
+        work: Work<Result<T, E>>,
+        convert: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
+    ) -> Self {
+        Self::fallible(work.map(|result| result.map_err(Into::into)), convert)
+    }
+
     fn take(&self) -> PyResult<Work<Outcome>> {
         let work = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         work.ok_or_else(|| internal("an operation runs only once"))
@@ -67,6 +75,14 @@ impl Operation {
         let tell = |_: Python<'_>| meanwhile.map_or(Ok(()), |meanwhile| meanwhile.call0().map(drop));
         wait_and(py, self.take()?, tell)?.map_err(Failure::from)??(py)
     }
+}
+
+/// An operation whose work may not even begin, and can end in an error of its own crate.
+pub fn operation<T: Send + 'static, E: Into<Failure> + Send + 'static>(
+    work: Result<Work<Result<T, E>>, impl Into<Failure>>,
+    convert: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
+) -> PyResult<Operation> {
+    Ok(Operation::ending(work.map_err(Into::into)?, convert))
 }
 
 /// How far operations have come.

@@ -5,11 +5,10 @@ use pyo3::types::PyList;
 use s3dlio_records::Result;
 use s3dlio_records::parquet::generate::{self, Plan};
 use s3dlio_records::parquet::{Column, Decode, File, footers, open_many};
-use s3dlio_store::Work;
 
 use crate::errors::Failure;
-use crate::operation::Operation;
-use crate::verbs::{begun, none, parse, view};
+use crate::operation::{Operation, operation};
+use crate::verbs::{none, parse, view};
 
 /// A column as Python names it.
 #[derive(FromPyObject)]
@@ -29,14 +28,6 @@ pub fn columns(wanted: Option<Vec<Wanted>>) -> Option<Vec<Column>> {
 
 fn checked<T>(result: Result<T>) -> PyResult<T> {
     Ok(result.map_err(Failure::from)?)
-}
-
-fn operation<T: Send + 'static>(
-    work: s3dlio_store::Result<Work<Result<T>>>,
-    convert: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
-) -> PyResult<Operation> {
-    let work = begun(work)?.map(|result| result.map_err(Failure::from));
-    Ok(Operation::fallible(work, convert))
 }
 
 /// A file with its footer; `s3dlio.parquet` wraps it.
@@ -71,11 +62,6 @@ impl ParquetFile {
     /// First row of each row group, and behind the last one the number of rows.
     fn rows(&self) -> Vec<u64> {
         self.file.footer().rows().to_vec()
-    }
-
-    /// Names of the columns.
-    fn names(&self) -> Vec<String> {
-        self.file.footer().columns().map(str::to_owned).collect()
     }
 
     /// Offset and length of the columns of a row group.
@@ -132,7 +118,7 @@ fn parquet_forget(uri: Option<&str>) -> PyResult<bool> {
 #[pyfunction]
 fn generate_parquet(columns: Vec<(String, usize)>, rows: usize, groups: usize, seed: u64) -> PyResult<Operation> {
     let work = generate::bytes(Plan { columns, rows, groups, seed });
-    operation(Ok(work), |py, bytes| view(py, bytes.into()))
+    Ok(Operation::ending(work, |py, bytes| view(py, bytes.into())))
 }
 
 /// The same, written while it is made; an operation.
@@ -145,7 +131,7 @@ fn write_parquet(
     seed: u64,
 ) -> PyResult<Operation> {
     let work = checked(generate::write(&parse(uri)?, Plan { columns, rows, groups, seed }))?;
-    operation(Ok(work), none)
+    Ok(Operation::ending(work, none))
 }
 
 /// Adds the functions and the class to the module.

@@ -8,27 +8,18 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 use s3dlio_formats::tfrecord::compression::Compression;
 use s3dlio_formats::tfrecord::index::{Index, Verify};
+use s3dlio_records::RecordError;
 use s3dlio_records::tfrecord::{
     self, IndexFrom, Indexed, Made, PrefixOptions, Stream, StreamOptions, Writer, WriterOptions,
 };
-use s3dlio_records::{RecordError, Result};
+use s3dlio_store::Uri;
 use s3dlio_store::pattern::Pattern;
-use s3dlio_store::{Uri, Work};
 
 use crate::buffer;
 use crate::bytes_view::BytesView;
 use crate::errors::Failure;
-use crate::operation::Operation;
+use crate::operation::{Operation, operation};
 use crate::verbs::{begun, none, parse};
-
-/// An operation that can end in an error of a format.
-fn operation<T: Send + 'static>(
-    work: std::result::Result<Work<Result<T>>, impl Into<Failure>>,
-    convert: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
-) -> PyResult<Operation> {
-    let work = checked(work)?.map(|result| result.map_err(Failure::from));
-    Ok(Operation::fallible(work, convert))
-}
 
 fn checked<T>(result: std::result::Result<T, impl Into<Failure>>) -> PyResult<T> {
     Ok(result.map_err(Into::into)?)

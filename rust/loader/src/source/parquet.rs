@@ -92,12 +92,7 @@ impl ParquetSource {
     }
 
     /// The file of a row group, and the group's number in it.
-    #[must_use]
-    pub fn locate(&self, index: u64) -> Option<(&File, usize)> {
-        self.find(index).map(|(opened, group)| (&opened.file, group))
-    }
-
-    fn find(&self, index: u64) -> Option<(&Opened, usize)> {
+    fn locate(&self, index: u64) -> Option<(&Opened, usize)> {
         let files = &self.0.files;
         let at = files.partition_point(|opened| opened.end <= index);
         let before = at.checked_sub(1).map_or(0, |before| files[before].end);
@@ -123,13 +118,13 @@ impl RecordSource for ParquetSource {
 
     fn name(&self, index: u64) -> String {
         match self.locate(index) {
-            Some((file, group)) => format!("{}#rg{group}", file.uri()),
+            Some((opened, group)) => format!("{}#rg{group}", opened.file.uri()),
             None => format!("record {index}"),
         }
     }
 
     fn bytes(&self, index: u64) -> Option<u64> {
-        let (opened, group) = self.find(index)?;
+        let (opened, group) = self.locate(index)?;
         match self.0.wanted.decode {
             Decode::Raw => Some(self.0.layout.record_bytes(index)),
             Decode::Arrow => Some(opened.file.footer().decoded(group, opened.columns.as_deref())),
@@ -176,7 +171,7 @@ impl RecordReader for Reader {
     fn read(&self, indices: &[u64]) -> Result<Reading> {
         let decode = self.0.0.wanted.decode;
         let place = |&index: &u64| {
-            let (opened, group) = self.0.find(index).ok_or_else(|| {
+            let (opened, group) = self.0.locate(index).ok_or_else(|| {
                 let uri = self.0.0.files.last().map_or_else(String::new, |opened| opened.file.uri().to_string());
                 RecordError::OutOfRange { uri, index, length: self.0.len() }
             })?;
