@@ -8,6 +8,7 @@ import gc
 import io
 import os
 import pickle
+import sys
 import threading
 import zlib
 
@@ -170,6 +171,34 @@ def test_any_contiguous_buffer_is_taken_and_copied(home):
                 writer.write(bad)
         writer.write(b"still good")
     assert s3dlio.get(f"{home}/y") == b"still good"
+
+
+def test_large_and_small_pieces_of_any_kind_come_out_in_order(store):
+    sizes = [10, 70_000, 65_536, 5 * MIB, 3, 6 * MIB + 1, 65_535, 11 * MIB, 1]
+    kinds = [bytes, bytearray, memoryview]
+    pieces = [noise(size, seed) for seed, size in enumerate(sizes * 2)]
+    with s3dlio.create_writer(f"{store}/mixed", s3dlio.PyWriterOptions(chunk_size=5 * MIB)) as writer:
+        for number, piece in enumerate(pieces):
+            lent = kinds[number % 3](piece if number % 3 < 2 else bytearray(piece))
+            writer.write(lent)
+            if number % 3:
+                # What can be changed is the caller's again.
+                lent[:] = bytes(len(piece))
+    assert bytes(s3dlio.get(f"{store}/mixed")) == b"".join(pieces)
+
+
+def test_bytes_are_let_go_when_they_have_been_sent(store):
+    options = s3dlio.PyWriterOptions(chunk_size=5 * MIB, buffer_size=10 * MIB)
+    large, fitting = noise(12 * MIB), noise(MIB, 2)
+    before = sys.getrefcount(large), sys.getrefcount(fitting)
+    with s3dlio.create_writer(f"{store}/kept", options) as writer:
+        writer.write(large)
+        writer.flush()
+        # The rest of 2 MiB, which waits for more, is a copy. Memory as a store keeps the parts until they are one.
+        assert sys.getrefcount(large) == before[0] or store.startswith("memory:")
+        writer.write(fitting)
+    assert (sys.getrefcount(large), sys.getrefcount(fitting)) == before
+    assert bytes(s3dlio.get(f"{store}/kept")) == large + fitting
 
 
 class TestAsAFile:

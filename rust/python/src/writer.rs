@@ -103,10 +103,14 @@ impl Writer {
     /// Takes the next bytes; their number.
     #[pyo3(signature = (data, *, awaits))]
     fn write(&self, data: &Bound<'_, PyAny>, awaits: bool) -> PyResult<Operation> {
-        let data = buffer::lend(data)?;
-        Ok(Operation::new(begun(self.0.write(data, place(awaits)))?, |py, taken| {
-            Ok(taken.into_pyobject(py)?.into_any().unbind())
-        }))
+        let lent = buffer::lend(data)?;
+        // Nobody can change the content of `bytes`; that of other buffers is the caller's again after the call.
+        let work = if data.is_exact_instance_of::<PyBytes>() {
+            self.0.write_kept(lent, place(awaits))
+        } else {
+            self.0.write(lent, place(awaits))
+        };
+        Ok(Operation::new(begun(work)?, |py, taken| Ok(taken.into_pyobject(py)?.into_any().unbind())))
     }
 
     /// Waits for the parts on their way.

@@ -133,6 +133,19 @@ impl Writer {
         Ok(Work::network(async move { inner.stream.lock().await.write(data, encode).await }))
     }
 
+    /// As [`Writer::write`], without a copy where there is much: `data` must stay as it is until the object is finished
+    /// or given up. What is less than a part of a longer piece is copied, so that it does not keep all of the piece.
+    ///
+    /// # Errors
+    /// As [`Writer::write`].
+    pub fn write_kept(&self, data: Bytes, encode: Encode) -> Result<Work<u64>> {
+        let inner = self.own()?;
+        Ok(Work::network(async move {
+            let mut stream = inner.stream.lock().await;
+            if stream.keeps(data.len()) { stream.keep(data).await } else { stream.write(data, encode).await }
+        }))
+    }
+
     /// Takes the next bytes at once if they only have to be copied; `None` leaves it to [`Writer::write`].
     ///
     /// A program that writes records of a few bytes then pays for the copy and not for the waiting.

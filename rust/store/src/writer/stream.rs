@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::handle::{Encode, WriterStats};
-use super::upload::Upload;
+use super::upload::{KEEP, Upload};
 use crate::Uri;
 use crate::compression::Encoder;
 use crate::error::{Result, StoreError};
@@ -108,6 +108,11 @@ impl Stream {
         }
     }
 
+    /// Whether bytes of this length can go to the store from where they are.
+    pub fn keeps(&self, length: usize) -> bool {
+        !self.compresses && length >= KEEP
+    }
+
     /// Takes bytes if that needs neither a wait nor an encoder.
     pub fn try_write(&mut self, data: &[u8]) -> bool {
         let taken = matches!(self.phase, Phase::Open) && !self.compresses && self.upload.try_append(data);
@@ -122,6 +127,13 @@ impl Stream {
         self.claim()?;
         let length = data.len() as u64;
         let taken = self.take(data, encode).await;
+        self.settle(taken, Phase::Open).await.map(|()| length)
+    }
+
+    pub async fn keep(&mut self, data: Bytes) -> Result<u64> {
+        self.claim()?;
+        let length = data.len() as u64;
+        let taken = self.take_kept(data).await;
         self.settle(taken, Phase::Open).await.map(|()| length)
     }
 
@@ -140,6 +152,17 @@ impl Stream {
                 tokio::task::yield_now().await;
             }
         }
+        Ok(())
+    }
+
+    async fn take_kept(&mut self, data: Bytes) -> Result<()> {
+        for piece in data.chunks(PIECE) {
+            self.figures.take(piece);
+            tokio::task::yield_now().await;
+        }
+        let length = data.len() as u64;
+        self.upload.keep(data).await?;
+        self.figures.encoded.fetch_add(length, Ordering::Relaxed);
         Ok(())
     }
 

@@ -16,6 +16,45 @@ use crate::Uri;
 use crate::error::{Result, StoreError};
 use crate::upload;
 
+/// Bytes from which on it costs less to send them from where they are than to copy them into a part.
+pub(super) const KEEP: usize = 64 << 10;
+
+/// The part that is being filled: bytes that were copied, and before them those that stay where they are.
+#[derive(Default)]
+struct Filling {
+    kept: Vec<Bytes>,
+    copied: BytesMut,
+    length: usize,
+}
+
+impl Filling {
+    fn keep(&mut self, data: Bytes) {
+        self.length += data.len();
+        if !self.copied.is_empty() {
+            self.kept.push(self.copied.split().freeze());
+        }
+        self.kept.push(data);
+    }
+
+    fn copy(&mut self, data: &[u8]) {
+        self.length += data.len();
+        self.copied.extend_from_slice(data);
+    }
+
+    /// What to send, and the buffer, if all was copied into one that can be filled again.
+    fn freeze(self) -> (PutPayload, Option<Bytes>) {
+        let copied = self.copied.freeze();
+        if self.kept.is_empty() {
+            return (PutPayload::from_bytes(copied.clone()), Some(copied));
+        }
+        let rest = (!copied.is_empty()).then_some(copied);
+        (self.kept.into_iter().chain(rest).collect(), None)
+    }
+}
+
+/// A part that the store has taken: its bytes, and the buffer they were copied into.
+type Sent = (u64, Option<Bytes>);
+
 /// One object being uploaded.
 pub(super) struct Upload {
     store: Arc<dyn ObjectStore>,
@@ -23,12 +62,11 @@ pub(super) struct Upload {
     path: Path,
     attributes: Attributes,
     sizes: Sizes,
-    /// The part that is being filled.
-    filling: BytesMut,
+    filling: Filling,
     /// Buffers that have come back.
     spare: Vec<BytesMut>,
     multipart: Option<Box<dyn MultipartUpload>>,
-    in_flight: JoinSet<object_store::Result<Bytes>>,
+    in_flight: JoinSet<object_store::Result<Sent>>,
     /// Parts and bytes handed to the store.
     sent: (u64, u64),
     /// Parts and bytes that the store has confirmed.
@@ -44,7 +82,7 @@ impl Upload {
             path,
             attributes: kind.into_iter().collect(),
             sizes,
-            filling: BytesMut::new(),
+            filling: Filling::default(),
             spare: Vec::new(),
             multipart: None,
             in_flight: JoinSet::new(),
@@ -56,20 +94,41 @@ impl Upload {
     /// Copies bytes into parts; waits while every buffer is on its way.
     pub async fn append(&mut self, mut data: &[u8]) -> Result<()> {
         while !data.is_empty() {
-            // A full part stays until more comes: an object of one part is then still a single request.
-            if self.filling.len() == self.sizes.part {
-                self.hand_over().await?;
-            }
-            let taken = data.len().min(self.sizes.part - self.filling.len());
+            let taken = data.len().min(self.room().await?);
             self.fill(&data[..taken]);
             data = &data[taken..];
         }
         Ok(())
     }
 
+    /// Takes bytes that nobody will change into parts without copying them; waits as [`Upload::append`] does.
+    pub async fn keep(&mut self, mut data: Bytes) -> Result<()> {
+        let large = data.len() > self.sizes.part;
+        while !data.is_empty() {
+            let room = self.room().await?;
+            let taken = data.split_to(data.len().min(room));
+            // The rest of a large piece may wait here for long, and would keep all of it in memory.
+            if taken.len() < KEEP || large && taken.len() < room {
+                self.fill(&taken);
+            } else {
+                self.filling.keep(taken);
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes that the part takes that is being filled. A full part stays until more comes: an object of one part is
+    /// then still a single request.
+    async fn room(&mut self) -> Result<usize> {
+        if self.filling.length == self.sizes.part {
+            self.hand_over().await?;
+        }
+        Ok(self.sizes.part - self.filling.length)
+    }
+
     /// Copies bytes into the part that is being filled, if they all fit.
     pub fn try_append(&mut self, data: &[u8]) -> bool {
-        let fits = data.len() <= self.sizes.part - self.filling.len();
+        let fits = data.len() <= self.sizes.part - self.filling.length;
         if fits {
             self.fill(data);
         }
@@ -77,11 +136,11 @@ impl Upload {
     }
 
     fn fill(&mut self, data: &[u8]) {
-        if self.filling.capacity() == 0 {
+        if self.filling.copied.capacity() == 0 {
             // The system grants pages only as they are touched, so a small object does not cost a whole part.
-            self.filling = self.spare.pop().unwrap_or_else(|| BytesMut::with_capacity(self.sizes.part));
+            self.filling.copied = self.spare.pop().unwrap_or_else(|| BytesMut::with_capacity(self.sizes.part));
         }
-        self.filling.extend_from_slice(data);
+        self.filling.copy(data);
     }
 
     /// Sends the part that is being filled, and waits until there is a buffer for the next.
@@ -101,11 +160,12 @@ impl Upload {
             self.multipart = Some(begun.map_err(|source| self.failed(source))?);
         }
         let Some(multipart) = self.multipart.as_mut() else { return Ok(()) };
-        let part = std::mem::take(&mut self.filling).freeze();
-        self.sent = (self.sent.0 + 1, self.sent.1 + part.len() as u64);
-        let accepted = multipart.put_part(PutPayload::from_bytes(part.clone()));
+        let (part, buffer) = std::mem::take(&mut self.filling).freeze();
+        let length = part.content_length() as u64;
+        self.sent = (self.sent.0 + 1, self.sent.1 + length);
+        let accepted = multipart.put_part(part);
         stats::add(Counter::PutRequests, 1);
-        self.in_flight.spawn(async move { accepted.await.map(|()| part) });
+        self.in_flight.spawn(async move { accepted.await.map(|()| (length, buffer)) });
         self.collect(self.sizes.held - 1).await
     }
 
@@ -124,11 +184,11 @@ impl Upload {
                 uri: self.uri.to_string(),
                 detail: format!("a request task ended abnormally: {source}"),
             };
-            let part = done.map_err(abnormal)?.map_err(|source| self.failed(source))?;
-            self.confirmed = (self.confirmed.0 + 1, self.confirmed.1 + part.len() as u64);
-            stats::add(Counter::PutBytes, part.len() as u64);
+            let (length, buffer) = done.map_err(abnormal)?.map_err(|source| self.failed(source))?;
+            self.confirmed = (self.confirmed.0 + 1, self.confirmed.1 + length);
+            stats::add(Counter::PutBytes, length);
             // A store that keeps the bytes, as the one in memory does, keeps the buffer.
-            if let Ok(mut buffer) = part.try_into_mut() {
+            if let Some(Ok(mut buffer)) = buffer.map(Bytes::try_into_mut) {
                 buffer.clear();
                 self.spare.push(buffer);
             }
@@ -145,7 +205,7 @@ impl Upload {
         if self.multipart.is_none() {
             return self.single(length).await;
         }
-        if !self.filling.is_empty() {
+        if self.filling.length > 0 {
             self.hand_over().await?;
         }
         self.settle().await?;
@@ -161,12 +221,13 @@ impl Upload {
     }
 
     async fn single(&mut self, length: u64) -> Result<(PutResult, u64)> {
-        let body = std::mem::take(&mut self.filling).freeze();
-        if body.len() as u64 != length {
-            return Err(StoreError::Length { uri: self.uri.to_string(), found: body.len() as u64, expected: length });
+        let (body, _) = std::mem::take(&mut self.filling).freeze();
+        let found = body.content_length() as u64;
+        if found != length {
+            return Err(StoreError::Length { uri: self.uri.to_string(), found, expected: length });
         }
         let options = PutOptions { attributes: self.attributes.clone(), ..Default::default() };
-        let done = self.store.put_opts(&self.path, PutPayload::from_bytes(body), options).await;
+        let done = self.store.put_opts(&self.path, body, options).await;
         let done = done.map_err(|source| self.failed(source))?;
         stats::add(Counter::PutRequests, 1);
         stats::add(Counter::PutBytes, length);
@@ -179,7 +240,7 @@ impl Upload {
     /// Those of the request for it; the parts are then left to the store's own rules.
     pub async fn abort(&mut self) -> Result<()> {
         self.in_flight.shutdown().await;
-        self.filling = BytesMut::new();
+        self.filling = Filling::default();
         self.spare.clear();
         match self.multipart.take() {
             Some(mut multipart) => multipart.abort().await.map_err(|source| self.failed(source)),
