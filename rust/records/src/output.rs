@@ -57,13 +57,14 @@ impl Output {
         Ok(self.0.try_write(data)?.is_some())
     }
 
-    /// Takes the next bytes; works run in the order in which they began.
+    /// Takes the next bytes; works run in the order in which they began. They are not copied where there is much, so they
+    /// must stay as they are until the object is finished or given up.
     ///
     /// # Errors
     /// What [`StoreError`](s3dlio_store::StoreError) lists, of these bytes or earlier ones; the output is then of no
     /// more use.
     pub fn write(&self, data: Bytes) -> Result<Work<()>> {
-        Ok(self.0.write(data, Encode::Here)?.map(|_| ()))
+        Ok(self.0.write_kept(data, Encode::Here)?.map(|_| ()))
     }
 
     /// Waits until the store has all full parts; the rest, less than a part, stays here.

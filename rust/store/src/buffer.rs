@@ -1,4 +1,4 @@
-//! Memory for the content of files and objects: aligned for `O_DIRECT`, on huge pages where it is large, and used again.
+//! Memory for the content of files and objects: aligned for `O_DIRECT`, and used again.
 //!
 //! Page-faulting new memory costs more than copying into it, so a buffer returns to the pool of its process when the
 //! last view of it is gone.
@@ -12,7 +12,7 @@ use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use s3dlio_runtime::fork::ForkLocal;
 
 use crate::region::Memory;
@@ -21,6 +21,10 @@ use crate::region::Memory;
 const PAGE: usize = 4096;
 
 /// From this size on a buffer is a mapping of its own: the huge page of x86-64 and of most ARM kernels.
+///
+/// Huge pages are not asked for. Clearing 1 GiB of fresh ones took 0.2 s at best, where usual ones took 0.5 s, but up to
+/// 3.6 s on a virtual machine whose host had taken free memory back. A system that is set to give them always does, as
+/// the mappings are aligned to them.
 pub(crate) const HUGE: usize = 2 << 20;
 
 /// Bytes that the pool keeps for the next reader: a few objects of the usual shard size, and little beside a training
@@ -62,16 +66,6 @@ impl Pool {
     }
 }
 
-/// Which pages fresh memory is made of.
-///
-/// Clearing huge ones takes a quarter of the time, but four times as long on a virtual machine whose host has taken free
-/// memory back, which it does by whole huge pages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pages {
-    Huge,
-    Usual,
-}
-
 enum Origin {
     Heap(Layout),
     Mapping { start: NonNull<u8>, length: usize },
@@ -97,7 +91,7 @@ impl Region {
         Ok(Self { start, capacity, origin: Origin::Heap(layout) })
     }
 
-    fn mapping(capacity: usize, align: usize, pages: Pages) -> io::Result<Self> {
+    fn mapping(capacity: usize, align: usize) -> io::Result<Self> {
         let align = align.max(HUGE);
         let length = capacity.checked_add(align).ok_or_else(|| no_memory(capacity))?;
         // SAFETY: asks for new memory at an address of the kernel's choice, so nothing that exists is touched.
@@ -109,10 +103,6 @@ impl Region {
         let skip = mapped.align_offset(align);
         // SAFETY: `skip` is below `align`, and the mapping is `align` bytes longer than the capacity.
         let start = unsafe { mapped.add(skip) };
-        if pages == Pages::Huge {
-            // SAFETY: the range lies in the mapping just made. Kernels without huge pages refuse, and nothing is lost.
-            let _ = unsafe { madvise(start.as_ptr().cast(), capacity, Advice::LinuxHugepage) };
-        }
         Ok(Self { start, capacity, origin: Origin::Mapping { start: mapped, length } })
     }
 }
@@ -142,10 +132,6 @@ pub(crate) struct Buffer {
 impl Buffer {
     /// At least `capacity` bytes that begin at a multiple of `align` (a power of two); their content is arbitrary.
     pub(crate) fn new(capacity: usize, align: usize) -> io::Result<Self> {
-        Self::with(capacity, align, Pages::Huge)
-    }
-
-    fn with(capacity: usize, align: usize, pages: Pages) -> io::Result<Self> {
         let align = align.max(PAGE);
         // Steps of an eighth: few enough sizes that a pool serves them, and little memory wasted.
         let step = (capacity.checked_next_power_of_two().ok_or_else(|| no_memory(capacity))? / 8).max(PAGE);
@@ -153,8 +139,7 @@ impl Buffer {
         if let Some(region) = (align == PAGE).then(|| pool(|pool| pool.take(capacity))).flatten() {
             return Ok(Self { region: Some(region) });
         }
-        let region =
-            if capacity < HUGE { Region::heap(capacity, align)? } else { Region::mapping(capacity, align, pages)? };
+        let region = if capacity < HUGE { Region::heap(capacity, align)? } else { Region::mapping(capacity, align)? };
         Ok(Self { region: Some(region) })
     }
 
@@ -272,9 +257,7 @@ pub(crate) struct Lent {
 impl Lent {
     /// Memory for `length` bytes; below 2 MiB it is filled with zeros.
     pub(crate) fn new(length: usize) -> io::Result<Self> {
-        // A body that is received costs more than its pages at their best, so what counts is the worse case.
-        let buffer =
-            if length < HUGE { Buffer::zeroed(length, PAGE) } else { Buffer::with(length, PAGE, Pages::Usual) };
+        let buffer = if length < HUGE { Buffer::zeroed(length, PAGE) } else { Buffer::new(length, PAGE) };
         Ok(Self { buffer: buffer?, length })
     }
 

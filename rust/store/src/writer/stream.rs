@@ -110,7 +110,7 @@ impl Stream {
 
     /// Whether bytes of this length can go to the store from where they are.
     pub fn keeps(&self, length: usize) -> bool {
-        !self.compresses && length >= KEEP
+        !self.compresses && length >= KEEP && self.upload.keeps()
     }
 
     /// Takes bytes if that needs neither a wait nor an encoder.

@@ -15,6 +15,7 @@ use super::options::Sizes;
 use crate::Uri;
 use crate::error::{Result, StoreError};
 use crate::upload;
+use crate::uri::Scheme;
 
 /// Bytes from which on it costs less to send them from where they are than to copy them into a part.
 pub(super) const KEEP: usize = 64 << 10;
@@ -99,6 +100,11 @@ impl Upload {
             data = &data[taken..];
         }
         Ok(())
+    }
+
+    /// Whether that is of use: past the page cache memory that is not aligned is copied in any case, best in large pieces.
+    pub fn keeps(&self) -> bool {
+        self.uri.scheme != Scheme::Direct
     }
 
     /// Takes bytes that nobody will change into parts without copying them; waits as [`Upload::append`] does.
