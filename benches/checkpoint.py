@@ -2,7 +2,7 @@
 
 Each contestant saves and loads the same float32 tensors in one process, in a new random order in each round. Only the
 ratios carry over to another machine. ``--s3`` measures against an S3 server on this machine too, whose share of the
-processors is not counted, beside s3torchconnector.
+processors is not counted, beside s3torchconnector, which takes three more times the memory of the tensors.
 """
 
 from __future__ import annotations
@@ -151,12 +151,15 @@ def main() -> None:
     parser.add_argument("--s3", action="store_true", help="measure against an S3 server too")
     parser.add_argument("--folder", help="where files are written; a temporary folder by default")
     options = parser.parse_args()
-    results = {}
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        results["file"] = measure(OURS | OTHERS, f"file://{folder}", options.mebibytes, options.rounds)
+        report("file", measure(OURS | OTHERS, f"file://{folder}", options.mebibytes, options.rounds))
     if options.s3:
-        results["s3"] = in_store(options.mebibytes, options.rounds)
-    print(json.dumps(results, indent=1))
+        report("s3", in_store(options.mebibytes, options.rounds))
+
+
+def report(kind: str, results: dict[str, dict[str, float]]) -> None:
+    """Print what was measured with one kind of store, before the next one is."""
+    print(json.dumps({kind: results}, indent=1), flush=True)
 
 
 if __name__ == "__main__":
