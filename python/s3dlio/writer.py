@@ -68,8 +68,8 @@ class ObjectStream:
     def write(self, data: Buffer) -> int:
         """Take the next bytes (any contiguous buffer) and return their number.
 
-        The bytes are copied: the buffer may change afterwards. Waits while as many parts are on their way as the
-        memory limit allows.
+        What can be changed is copied, so a buffer may change afterwards; ``bytes`` of 64 KiB and more are sent from
+        where they are. Waits while as many parts are on their way as the memory limit allows.
 
         Raises:
             TypeError: ``data`` has no buffer.

@@ -5,9 +5,9 @@
 //!                                                       └── one of at most `held` buffers ──┘
 //! ```
 //!
-//! A writer owns a fixed number of part-sized buffers: one is filled while the others are on their way. When all are
-//! on their way the next [`Writer::write`] waits; that is the back-pressure. The object appears under its name when
-//! [`Writer::finish`] has succeeded, whole, and in no other case.
+//! A writer holds a fixed number of parts, copied into its own buffers or left where they are: one is filled while the
+//! others are on their way. When all are on their way the next [`Writer::write`] waits; that is the back-pressure. The
+//! object appears under its name when [`Writer::finish`] has succeeded, whole, and in no other case.
 
 mod handle;
 mod options;
