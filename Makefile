@@ -56,6 +56,10 @@ TEST_PROCESSES ?= $(shell getconf _NPROCESSORS_ONLN)
 CRATES := --release --locked --workspace --exclude s3dlio-python
 RUST_TESTS := $(CRATES) --exclude s3dlio-tch
 
+# Links to what is private serve those who read the source.
+RUST_DOCS := RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' \
+  cargo doc --locked --no-deps --workspace --features s3dlio-tch/doc-only
+
 # uv knows the sources from `cache-keys`, but not whether the built module still lies in the tree.
 SYNC = $(UV) sync --locked $(if $(wildcard $(NATIVE)),,--reinstall-package s3dlio)
 
@@ -105,6 +109,7 @@ $(SERVERS)/package.json: | setup
 check: build ## Formatting, lints, types, layers, architecture
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets --features s3dlio-tch/doc-only -- -D warnings
+	$(RUST_DOCS) --quiet
 	if command -v cargo-deny >/dev/null; then cargo deny --locked check bans licenses sources; fi
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
@@ -160,11 +165,10 @@ soak: build ## A thousand epochs of every kind of loader: memory, threads and fi
 	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	  $(BIN)/python -m tests.frameworks.programs.soak "$$folder" --epochs 1000
 
-# Links to what is private serve those who read the source.
 .PHONY: docs
 docs: build ## Build the documentation: the site, with the notebooks as they run now, and that of the crates
-	$(BIN)/mkdocs build --quiet --strict
-	RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' cargo doc --locked --no-deps --workspace --features s3dlio-tch/doc-only
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	$(RUST_DOCS)
 
 .PHONY: fuzz
 fuzz: ## Look for input that breaks a parser: each for SECONDS=60, one on each core

@@ -173,11 +173,12 @@ pub fn bytes(plan: Plan) -> Work<Result<Vec<u8>>> {
     })
 }
 
-/// Makes a file and writes it at the same time: one row group is made while earlier ones are on their way, and a few parts
-/// of the upload are all that is in memory beside it.
+/// Makes a file and writes it at the same time: one row group is made while earlier ones are on their way, and a few
+/// parts of the upload are all that is in memory beside it.
 ///
 /// # Errors
-/// At once: as [`bytes`], and settings that cannot work. From the work: what the store says; nothing is then under the name.
+/// At once: as [`bytes()`], and settings that cannot work. From the work: what the store says; nothing is then under the
+/// name.
 pub fn write(uri: &Uri, plan: Plan) -> Result<Work<Result<()>>> {
     plan.check()?;
     let output = Output::create(uri)?;
