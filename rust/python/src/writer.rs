@@ -2,13 +2,13 @@
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
+use s3dlio_store::Uri;
 use s3dlio_store::compression::Compression;
 use s3dlio_store::writer::{Encode, Writer as Core, WriterOptions, WriterStats};
-use s3dlio_store::{Result, Uri};
 
 use crate::buffer;
-use crate::errors::Failure;
 use crate::operation::Operation;
+use crate::verbs::{begun, none};
 
 /// An object that is being written; `s3dlio.writer` wraps it.
 #[pyclass(frozen, module = "s3dlio._s3dlio")]
@@ -17,17 +17,9 @@ pub struct Writer(Core);
 /// Bytes that are copied faster (2 us) than the interpreter is released and taken again.
 const SMALL: usize = 16 << 10;
 
-fn begun<T>(result: Result<T>) -> PyResult<T> {
-    Ok(result.map_err(Failure::from)?)
-}
-
 /// Where the encoder runs: a caller that blocks has a thread to spare, one that awaits has not.
 fn place(awaits: bool) -> Encode {
     if awaits { Encode::Pool } else { Encode::Here }
-}
-
-fn nothing<T>(py: Python<'_>, _: T) -> PyResult<Py<PyAny>> {
-    Ok(py.None())
 }
 
 type Figures = (u64, u64, String, u64, Option<String>);
@@ -115,7 +107,7 @@ impl Writer {
 
     /// Waits for the parts on their way.
     fn flush(&self) -> PyResult<Operation> {
-        Ok(Operation::new(begun(self.0.flush())?, nothing))
+        Ok(Operation::new(begun(self.0.flush())?, none))
     }
 
     /// Makes the object visible; (bytes, compressed bytes, checksum, parts, entity tag).
@@ -126,7 +118,7 @@ impl Writer {
 
     /// Gives the object up.
     fn abort(&self) -> PyResult<Operation> {
-        Ok(Operation::new(begun(self.0.abort())?, nothing))
+        Ok(Operation::new(begun(self.0.abort())?, none))
     }
 }
 
