@@ -113,7 +113,7 @@ check: build ## Formatting, lints, types, layers, architecture
 	if command -v cargo-deny >/dev/null; then cargo deny --locked check bans licenses sources; fi
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
-	# Each of the two uses one core for most of a minute.
+	# With an empty cache mypy takes a minute of one core.
 	$(BIN)/mypy & mypy=$$!; trap 'kill $$mypy 2>/dev/null || true' EXIT; \
 	  $(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml \
 	    --allowlist tests/typing/stubtest_allowlist.txt --ignore-unused-allowlist s3dlio._s3dlio; \
