@@ -68,7 +68,7 @@ class ObjectStream:
     def write(self, data: Buffer) -> int:
         """Take the next bytes (any contiguous buffer) and return their number.
 
-        What can be changed is copied, so a buffer may change afterwards; ``bytes`` of 64 KiB and more are sent from
+        What can be changed is copied, so a buffer may change afterwards; ``bytes`` of 1 MiB and more are sent from
         where they are. Waits while as many parts are on their way as the memory limit allows.
 
         Raises:

@@ -174,7 +174,7 @@ def test_any_contiguous_buffer_is_taken_and_copied(home):
 
 
 def test_large_and_small_pieces_of_any_kind_come_out_in_order(store):
-    sizes = [10, 70_000, 65_536, 5 * MIB, 3, 6 * MIB + 1, 65_535, 11 * MIB, 1]
+    sizes = [10, MIB + 70_000, MIB, 5 * MIB, 3, 6 * MIB + 1, MIB - 1, 11 * MIB, 1]
     kinds = [bytes, bytearray, memoryview]
     pieces = [noise(size, seed) for seed, size in enumerate(sizes * 2)]
     with s3dlio.create_writer(f"{store}/mixed", s3dlio.PyWriterOptions(chunk_size=5 * MIB)) as writer:

@@ -351,16 +351,16 @@ fn small_pieces_are_taken_at_once_while_they_fit() {
 
 #[test]
 fn pieces_that_stay_in_place_come_out_whole_and_are_let_go() {
-    let directory = directory();
+    let (directory, part) = (directory(), 5 * MIB / 2);
     for place in [format!("file://{}/kept", directory.path().display()), "memory://w/kept".to_owned()] {
-        let writer = Writer::open(&uri(&place), &parts(200_000, 2)).unwrap();
-        let lengths = [1, 65_536, 65_535, 200_000, 70_000, 500_001, 3, 131_072];
+        let writer = Writer::open(&uri(&place), &parts(part as u64, 2)).unwrap();
+        let lengths = [1, MIB, MIB - 1, part, MIB + 70_000, 2 * part + 1, 3, part - 1];
         let pieces: Vec<Bytes> = lengths.iter().map(|&length| Bytes::from(content(length, 3))).collect();
         for piece in &pieces {
             assert_eq!(run(writer.write_kept(piece.clone(), Encode::Here)).unwrap(), piece.len() as u64);
         }
         let (stats, data) = (finish(&writer).unwrap(), pieces.concat());
-        assert_eq!((stats.bytes_written, stats.parts), (data.len() as u64, data.len().div_ceil(200_000) as u64));
+        assert_eq!((stats.bytes_written, stats.parts), (data.len() as u64, data.len().div_ceil(part) as u64));
         assert_eq!(stats.checksum, format!("crc32c:{:08x}", crc32c::crc32c(&data)));
         assert_eq!(run(ops::get(&uri(&place), GetOptions::default())).unwrap(), data, "{place}");
         until(|| pieces.iter().all(Bytes::is_unique));

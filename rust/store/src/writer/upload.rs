@@ -17,8 +17,9 @@ use crate::error::{Result, StoreError};
 use crate::upload;
 use crate::uri::Scheme;
 
-/// Bytes from which on it costs less to send them from where they are than to copy them into a part.
-pub(super) const KEEP: usize = 64 << 10;
+/// Bytes from which on it costs less to send them from where they are than to copy them into a part: 512 MiB to a file in
+/// pieces of 64 KiB took more processor time in that way, of 256 KiB the same, of 1 MiB a tenth less.
+pub(super) const KEEP: usize = 1 << 20;
 
 /// The part that is being filled: bytes that were copied, and before them those that stay where they are.
 #[derive(Default)]
