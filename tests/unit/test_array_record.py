@@ -21,6 +21,7 @@ from s3dlio.array_record import (
 )
 
 from tests.fixtures import golden
+from tests.fixtures.programs import run
 from tests.fixtures.testkit import fault
 
 FILES = golden.manifest("array_record")["files"]
@@ -470,19 +471,37 @@ def test_threads_share_a_reader_and_a_source(tmp_path: Path):
     assert sorted(record for part in taken for record in part) == sorted(records)
 
 
-def test_threads_share_a_writer(tmp_path: Path):
-    writer = ArrayRecordWriter(str(tmp_path / "file"), "group_size:10")
-    threads = [
-        threading.Thread(target=lambda number=number: [writer.write(b"%d" % number) for _ in range(5000)])
-        for number in range(4)
-    ]
+@pytest.mark.parametrize("options", ["group_size:10", "group_size:1,uncompressed", "group_size:100,uncompressed"])
+def test_threads_share_a_writer(tmp_path: Path, options):
+    records = [[b"%d %d." % (number, at) * 600 for at in range(2500)] for number in range(4)]
+    writer = ArrayRecordWriter(str(tmp_path / "file"), options)
+    threads = [threading.Thread(target=lambda part=part: [writer.write(record) for record in part]) for part in records]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
     writer.close()
     found = ArrayRecordReader(str(tmp_path / "file")).read_all()
-    assert sorted(found) == sorted(b"%d" % number for number in range(4) for _ in range(5000))
+    assert len(found) == 4 * 2500
+    for number, part in enumerate(records):
+        assert [record for record in found if record.startswith(b"%d " % number)] == part
+
+
+ALL_AT_ONCE = """
+import resource, sys
+from s3dlio.array_record import ArrayRecordReader
+reader = ArrayRecordReader(sys.argv[1])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+records = reader.read_all()
+print(sum(map(len, records)), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_all_records_are_in_memory_once(tmp_path: Path):
+    path = write(tmp_path / "file", [os.urandom(100_000)] * 1000, "group_size:1,uncompressed")
+    total, kibibytes = map(int, run(ALL_AT_ONCE, path).split())
+    assert total == 100_000_000
+    assert kibibytes << 10 < 1.4 * total
 
 
 def test_names_of_the_reference():
@@ -530,6 +549,23 @@ class TestOverANetwork:
         testkit.reset()
         assert sum(1 for _ in reader) == 10_000
         assert testkit.counts()["requests"] <= 2
+
+    def test_a_range_costs_what_lies_in_it(self, testkit, remote):
+        reader = ArrayRecordReader(remote)
+        testkit.reset()
+        assert reader.read(100, 110) == texts(10_000, 3)[100:110]
+        assert testkit.counts()["requests"] == 1
+
+    def test_all_at_once_is_read_in_several_windows_at_a_time(self, testkit):
+        records = [bytes([number]) * (1 << 20) for number in range(40)]
+        uri = write(f"{testkit.bucket()}/large.array_record", records, "group_size:1,uncompressed")
+        reader = ArrayRecordReader(uri)
+        testkit.reset()
+        testkit.faults(fault("stall", stage="reply", seconds=0.1))
+        assert reader.read_all() == records
+        counts = testkit.counts()
+        assert counts["requests"] <= 14
+        assert counts["most_at_once"] > 3
 
     def test_a_file_that_was_replaced_is_an_error(self, remote):
         source = ArrayRecordDataSource(remote)

@@ -1,5 +1,6 @@
 //! ArrayRecord files: the classes behind `s3dlio.array_record`.
 
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -30,6 +31,17 @@ fn wait<T: Send + 'static>(py: Python<'_>, work: Work<Result<T, RecordError>>) -
 
 fn list<'py>(py: Python<'py>, records: &[Bytes]) -> PyResult<Bound<'py, PyList>> {
     PyList::new(py, records.iter().map(|record| PyBytes::new(py, record)))
+}
+
+/// The next record, waiting for it without the interpreter's lock; `None` at the end.
+fn next<'py>(py: Python<'py>, reader: &Reader) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    loop {
+        match reader.next_with(|record| PyBytes::new(py, record)) {
+            Next::Record(record) => return Ok(Some(record)),
+            Next::End => return Ok(None),
+            Next::Wait => wait(py, begun(reader.fill())?)?,
+        }
+    }
 }
 
 /// The integers of a list, tuple, range, array or the like.
@@ -161,28 +173,27 @@ impl ArrayRecordReader {
         Failure::from(RecordError::OutOfRange { uri: self.spec.0.to_string(), index, length }).into()
     }
 
-    fn next<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        let reader = self.reader()?;
-        loop {
-            match reader.next_with(|record| PyBytes::new(py, record)) {
-                Next::Record(record) => return Ok(Some(record)),
-                Next::End => return Ok(None),
-                Next::Wait => wait(py, begun(reader.fill())?)?,
-            }
-        }
-    }
-
     fn several<'py>(&self, py: Python<'py>, indices: Vec<u64>) -> PyResult<Bound<'py, PyList>> {
         let reader = self.reader()?;
         list(py, &wait(py, begun(reader.file().get_many(indices))?)?)
     }
 
+    /// Records that follow one another, each made as soon as it is there.
+    fn through<'py>(&self, py: Python<'py>, records: Range<u64>) -> PyResult<Bound<'py, PyList>> {
+        let reader = Reader::over(self.reader()?.file().clone(), records);
+        let list = PyList::empty(py);
+        while let Some(record) = next(py, &reader)? {
+            list.append(record)?;
+        }
+        Ok(list)
+    }
+
     /// The numbers of records `begin` to `end`, which count from the end where they are negative.
-    fn range(&self, begin: i64, end: i64) -> PyResult<Vec<u64>> {
+    fn range(&self, begin: i64, end: i64) -> PyResult<Range<u64>> {
         let length = self.reader()?.file().len();
         let place = |at: i64| if at < 0 { length.checked_sub(at.unsigned_abs()) } else { Some(at.unsigned_abs()) };
         match (place(begin), place(end)) {
-            (Some(first), Some(last)) if first < last && last <= length => Ok((first..last).collect()),
+            (Some(first), Some(last)) if first < last && last <= length => Ok(first..last),
             _ => Err(self.out_of_range(place(end).unwrap_or(length).saturating_sub(1), length)),
         }
     }
@@ -262,7 +273,7 @@ impl ArrayRecordReader {
     #[pyo3(signature = (*indices))]
     fn read<'py>(&self, py: Python<'py>, indices: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
         match indices.len() {
-            0 => match self.next(py)? {
+            0 => match next(py, &self.reader()?)? {
                 Some(record) => Ok(record.into_any()),
                 None => {
                     let length = self.num_records();
@@ -280,7 +291,7 @@ impl ArrayRecordReader {
             }
             2 => {
                 let (begin, end): (i64, i64) = indices.extract()?;
-                Ok(self.several(py, self.range(begin, end)?)?.into_any())
+                Ok(self.through(py, self.range(begin, end)?)?.into_any())
             }
             more => Err(PyTypeError::new_err(format!(
                 "read() takes nothing, a sequence of indices, or the two ends of a range: found {more} arguments"
@@ -290,13 +301,13 @@ impl ArrayRecordReader {
 
     /// The next record, or `None` at the end.
     fn read_record<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        self.next(py)
+        next(py, &self.reader()?)
     }
 
     /// All records.
     fn read_all<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let length = self.reader()?.file().len();
-        self.several(py, (0..length).collect())
+        self.through(py, 0..length)
     }
 
     fn __len__(&self) -> usize {
@@ -308,7 +319,7 @@ impl ArrayRecordReader {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        self.next(py)
+        next(py, &self.reader()?)
     }
 
     fn __enter__(slf: Py<Self>) -> Py<Self> {

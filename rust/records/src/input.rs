@@ -33,6 +33,10 @@ const GROUP: u64 = 8 << 20;
 /// Bytes of local ranges that share one allocation; a record that is kept keeps at most so much memory.
 const ARENA: u64 = 1 << 20;
 
+/// Local ranges from this size on have memory of their own, which is used again: for so much of it that costs less than
+/// new pages would, and a record that is kept keeps nothing else.
+const ALONE: u64 = 64 << 10;
+
 /// Requests of one call in flight.
 const IN_FLIGHT: usize = 32;
 
@@ -219,10 +223,11 @@ impl Input {
         let groups = groups(ranges, LOCAL_GAP, ARENA);
         let mut rest = groups.as_slice();
         while let Some(first) = rest.first() {
-            let mut total = first.span.end - first.span.start;
+            let length = |group: &Group| group.span.end - group.span.start;
+            let mut total = length(first);
             let mut count = 1;
-            for group in &rest[1..] {
-                total += group.span.end - group.span.start;
+            for group in rest[1..].iter().take_while(|group| length(first) < ALONE && length(group) < ALONE) {
+                total += length(group);
                 if total > ARENA {
                     break;
                 }

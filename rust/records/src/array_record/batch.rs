@@ -22,6 +22,9 @@ const SHARED: u64 = 1 << 20;
 /// a few small records do not keep large chunks in memory.
 const LARGE_SHARE: usize = 4;
 
+/// Chunks as they were asked for; `None` where the bytes that were likely enough turned out too few.
+type Decoded = Result<Vec<Option<Records>>>;
+
 impl File {
     /// The record at `index`.
     ///
@@ -106,52 +109,62 @@ impl Indexed {
     }
 
     async fn read_wave(&self, wanted: &[Wanted], results: &mut [Bytes]) -> Result<()> {
-        let mut missing: Vec<Missing<'_>> = Vec::new();
-        let mut ranges = Vec::new();
+        let mut missing: Vec<&[Wanted]> = Vec::new();
         for group in wanted.chunk_by(|one, other| one.chunk == other.chunk) {
-            let chunk = group[0].chunk;
-            match self.kept(chunk) {
+            match self.kept(group[0].chunk) {
                 Some(records) => hand_out(&records, group, results),
-                None => {
-                    ranges.push(self.likely_range(chunk));
-                    missing.push(Missing { chunk, group });
-                }
+                None => missing.push(group),
             }
         }
-        let read = self.file.input().fetch_many(ranges).await?;
-        let decoded = self.decode_all(missing.iter().map(|missing| missing.chunk).zip(read).collect()).await?;
-        for (Missing { chunk, group }, records) in missing.into_iter().zip(decoded) {
+        let chunk = |group: &&[Wanted]| (group[0].chunk, self.likely_range(group[0].chunk));
+        let decoded = self.read_chunks(missing.iter().map(chunk).collect()).await?;
+        for (group, records) in missing.into_iter().zip(decoded) {
             let records = match records {
                 Some(records) => records,
-                None => self.whole(chunk).await?,
+                None => self.whole(group[0].chunk).await?,
             };
             hand_out(&records, group, results);
         }
         Ok(())
     }
 
-    /// Decodes chunks, on several threads where it takes long.
-    async fn decode_all(&self, chunks: Vec<(usize, Bytes)>) -> Result<Vec<Option<Records>>> {
-        let total: u64 = chunks.iter().map(|(chunk, bytes)| self.weight(*chunk, bytes.len() as u64)).sum();
-        let threads = self.file.threads();
-        if total < SHARED || chunks.len() < 2 || threads < 2 {
-            return chunks.iter().map(|(chunk, bytes)| self.decode_likely(*chunk, bytes)).collect();
+    /// Reads and decodes chunks, on several threads where it takes long.
+    async fn read_chunks(&self, chunks: Vec<(usize, Range<u64>)>) -> Decoded {
+        let total: u64 = chunks.iter().map(|(chunk, range)| self.weight(*chunk, range.end - range.start)).sum();
+        let alone = total < SHARED || chunks.len() < 2 || self.file.threads() < 2;
+        if self.file.input().is_local() && !alone {
+            return self.share(chunks, Self::read_and_decode).await;
         }
-        let share = chunks.len().div_ceil(threads);
-        let mut parts = Vec::with_capacity(threads);
-        let mut chunks = chunks.into_iter();
-        while chunks.len() > 0 {
-            let part: Vec<(usize, Bytes)> = chunks.by_ref().take(share).collect();
-            let file = self.clone();
-            parts.push(crate::jobs::decode(move || {
-                part.iter().map(|(chunk, bytes)| file.decode_likely(*chunk, bytes)).collect::<Result<Vec<_>>>()
-            }));
+        let (chunks, ranges): (Vec<usize>, _) = chunks.into_iter().unzip();
+        let read = self.file.input().fetch_many(ranges).await?;
+        let chunks = chunks.into_iter().zip(read).collect();
+        if alone { self.decode_all(chunks) } else { self.share(chunks, Self::decode_all).await }
+    }
+
+    /// Shares work out between the threads of the decoding pool.
+    async fn share<C: Send + 'static>(&self, mut chunks: Vec<C>, work: fn(&Self, Vec<C>) -> Decoded) -> Decoded {
+        let share = chunks.len().div_ceil(self.file.threads().max(1)).max(1);
+        let mut parts = Vec::new();
+        while !chunks.is_empty() {
+            let rest = chunks.split_off(share.min(chunks.len()));
+            let (file, part) = (self.clone(), std::mem::replace(&mut chunks, rest));
+            parts.push(crate::jobs::decode(move || work(&file, part)));
         }
         let mut decoded = Vec::new();
         for part in parts {
             decoded.extend(part.wait().await??);
         }
         Ok(decoded)
+    }
+
+    fn read_and_decode(&self, chunks: Vec<(usize, Range<u64>)>) -> Decoded {
+        let (chunks, ranges): (Vec<usize>, Vec<Range<u64>>) = chunks.into_iter().unzip();
+        let read = self.file.input().read_many_now(&ranges)?;
+        self.decode_all(chunks.into_iter().zip(read).collect())
+    }
+
+    fn decode_all(&self, chunks: Vec<(usize, Bytes)>) -> Decoded {
+        chunks.into_iter().map(|(chunk, bytes)| self.decode_likely(chunk, &bytes)).collect()
     }
 
     /// Bytes of a chunk, in the file or decoded, whatever is more.
@@ -176,12 +189,6 @@ struct Wanted {
     chunk: usize,
     record: usize,
     at: usize,
-}
-
-/// A chunk that is not kept, and the records wanted of it.
-struct Missing<'a> {
-    chunk: usize,
-    group: &'a [Wanted],
 }
 
 fn hand_out(records: &Records, group: &[Wanted], results: &mut [Bytes]) {

@@ -24,6 +24,9 @@ const LOCAL_WINDOW: u64 = 512 << 10;
 /// The same of a network store, where a request should bring more than it costs.
 const WINDOW: u64 = 4 << 20;
 
+/// Windows of a network store in flight where all of a range is wanted: 64 MiB, enough for most links.
+const WINDOWS: usize = 16;
+
 /// Reads the records of a file one after another.
 ///
 /// Windows of neighbouring chunks are read and decoded on other threads before they are asked for:
@@ -37,6 +40,10 @@ struct Inner {
     file: File,
     /// The next record.
     position: AtomicU64,
+    /// Where reading ends: behind this many records.
+    until: u64,
+    /// Windows and bytes that are read ahead.
+    most: (usize, u64),
     ahead: ForkLocal<Mutex<Ahead>>,
 }
 
@@ -81,7 +88,28 @@ impl Reader {
     /// Begins at the first record.
     #[must_use]
     pub fn new(file: File) -> Self {
-        Self(Arc::new(Inner { file, position: AtomicU64::new(0), ahead: ForkLocal::new() }))
+        let (all, ahead) = (0..file.len(), file.options().readahead_buffer_size);
+        let windows = if ahead == 0 { 1 } else { Self::windows(&file) };
+        Self::make(file, all, (windows, ahead))
+    }
+
+    /// Begins at record `records.start` and ends before `records.end`, or with the file. All of them being wanted, it
+    /// reads further ahead in a network store than the options of the file say.
+    #[must_use]
+    pub fn over(file: File, records: Range<u64>) -> Self {
+        let windows = if file.input().is_local() { Self::windows(&file) } else { WINDOWS };
+        Self::make(file, records, (windows, windows as u64 * WINDOW))
+    }
+
+    fn make(file: File, records: Range<u64>, most: (usize, u64)) -> Self {
+        let until = records.end.min(file.len());
+        let position = AtomicU64::new(records.start.min(until));
+        Self(Arc::new(Inner { file, position, until, most, ahead: ForkLocal::new() }))
+    }
+
+    /// One more than there are threads, so that none is idle while a window is handed over.
+    fn windows(file: &File) -> usize {
+        if file.threads() == 0 { 1 } else { file.threads() + 1 }
     }
 
     /// The file.
@@ -98,7 +126,7 @@ impl Reader {
 
     /// Goes on with record `index`, or at the end if there are fewer.
     pub fn seek(&self, index: u64) {
-        self.0.position.store(index.min(self.file().len()), Ordering::Release);
+        self.0.position.store(index.min(self.0.until), Ordering::Release);
     }
 
     fn ahead(&self) -> &Mutex<Ahead> {
@@ -108,7 +136,7 @@ impl Reader {
     /// Passes the next record to `take`, if it is there, and moves on.
     pub fn next_with<T>(&self, take: impl FnOnce(&[u8]) -> T) -> Next<T> {
         let position = self.position();
-        if position >= self.file().len() {
+        if position >= self.0.until {
             return Next::End;
         }
         // Another thread is at it: wait for one's turn elsewhere.
@@ -134,7 +162,7 @@ impl Reader {
     async fn filled(&self) -> Result<()> {
         let mut ahead = self.ahead().lock().await;
         let position = self.position();
-        if position >= self.file().len() || ahead.find(position).is_some() {
+        if position >= self.0.until || ahead.find(position).is_some() {
             return Ok(());
         }
         let file = match &ahead.file {
@@ -148,7 +176,7 @@ impl Reader {
             ahead.windows.clear();
         }
         let next = ahead.windows.back().map_or(chunk, |window| window.chunks.end);
-        file.schedule(&mut ahead, next);
+        file.schedule(&mut ahead, next, self);
         let Some(window) = ahead.windows.pop_front() else { return Ok(()) };
         let first = file.index.records(window.chunks.start).unwrap_or_default().start;
         let read = window.read.wait().await?;
@@ -165,37 +193,38 @@ impl Reader {
 }
 
 impl Indexed {
-    /// Begins windows from chunk `next` on, as far as may be read ahead; one at least.
-    fn schedule(&self, ahead: &mut Ahead, mut next: usize) {
-        let options = self.file.options();
+    /// Begins windows from chunk `next` on, as far as the reader may go; one at least.
+    fn schedule(&self, ahead: &mut Ahead, mut next: usize, reader: &Reader) {
+        let last = reader.0.until.checked_sub(1).and_then(|last| self.index.locate(last));
+        let end = last.map_or(0, |(chunk, _)| chunk + 1);
+        let (most, readahead) = reader.0.most;
         let local = self.file.input().is_local();
-        let size = if local { LOCAL_WINDOW } else { WINDOW }.min(options.readahead_buffer_size);
-        let threads = self.file.threads();
-        // One more than there are threads, so that none is idle while a window is handed over.
-        let most = if options.readahead_buffer_size == 0 || threads == 0 { 1 } else { threads + 1 };
+        let size = if local { LOCAL_WINDOW } else { WINDOW }.min(readahead);
         let mut bytes: u64 = ahead.windows.iter().map(|window| window.bytes).sum();
-        while ahead.windows.len() < most && next < self.index.num_chunks() {
-            let window = self.window(next, size);
+        while ahead.windows.len() < most && next < end {
+            let window = self.window(next..end, size);
             bytes += window.bytes;
-            if !ahead.windows.is_empty() && bytes > options.readahead_buffer_size {
+            if !ahead.windows.is_empty() && bytes > readahead {
                 break;
             }
             next = window.chunks.end;
-            let read = self.read(window.chunks.clone(), local, threads == 0);
+            let read = self.read(window.chunks.clone(), local, self.file.threads() == 0);
             ahead.windows.push_back(Window { chunks: window.chunks, bytes: window.bytes, read });
         }
     }
 
-    /// Chunks from `first` on that together take about `size` bytes, in the file or decoded.
-    fn window(&self, first: usize, size: u64) -> Planned {
+    /// The first of `chunks` that together take about `size` bytes, in the file or decoded.
+    fn window(&self, chunks: Range<usize>, size: u64) -> Planned {
+        let first = chunks.start;
         let (mut end, mut bytes) = (first, 0);
-        while let Some(range) = self.index.range(end) {
-            let chunk = self.weight(end, range.end - range.start);
-            if end > first && bytes + chunk > size {
+        for chunk in chunks {
+            let range = self.index.range(chunk).unwrap_or_default();
+            let weight = self.weight(chunk, range.end - range.start);
+            if chunk > first && bytes + weight > size {
                 break;
             }
-            bytes += chunk;
-            end += 1;
+            bytes += weight;
+            end = chunk + 1;
         }
         Planned { chunks: first..end, bytes }
     }

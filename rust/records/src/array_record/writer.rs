@@ -1,13 +1,13 @@
-//! Writing one file: groups are encoded on several threads and written in order.
+//! Writing one file. Compressed groups are encoded on several threads and written in order; records that are stored as they
+//! are become chunks on the thread that brings them, as handing them to another one and back costs more than their hash.
 
 use std::collections::VecDeque;
-use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use s3dlio_formats::array_record::{ArrayRecordError, Encoder, Grouper, Placer, WriterOptions};
-use s3dlio_formats::riegeli::Records;
+use s3dlio_formats::array_record::{self, ArrayRecordError, Encoder, Grouper, Placer, WriterOptions};
 use s3dlio_formats::riegeli::chunk::EncodedChunk;
+use s3dlio_formats::riegeli::{Compression, Records};
 use s3dlio_runtime::fork;
 use s3dlio_store::{StoreError, Uri, Work};
 
@@ -21,8 +21,8 @@ const JOB: usize = 512 << 10;
 /// Records that one job encodes at most: tiny ones cost more than their bytes say.
 const JOB_GROUPS: usize = 4096;
 
-/// Encoded bytes that go to the store by one write.
-const WRITE: usize = 1 << 20;
+/// Encoded bytes that go to the store by one write: many records, and still in the processor's cache.
+const WRITE: usize = 256 << 10;
 
 type Encoded = std::result::Result<Vec<EncodedChunk>, ArrayRecordError>;
 
@@ -35,33 +35,42 @@ pub struct Writer(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    uri: Uri,
     options: WriterOptions,
+    output: Output,
     generation: u64,
     front: Mutex<Front>,
-    /// Locked before `front`. Not dropped in a forked child, where its tasks belong to threads that do not exist.
-    back: ManuallyDrop<tokio::sync::Mutex<Back>>,
+    /// Held while chunks leave, so that the first go first. Locked before `front`.
+    turn: tokio::sync::Mutex<()>,
     failed: AtomicBool,
 }
 
 /// Where records arrive.
 #[derive(Debug)]
 struct Front {
+    /// `None` once the index has been written.
+    chunks: Option<Chunks>,
+    /// The next bytes of the file.
+    pending: Vec<u8>,
+    closed: bool,
+}
+
+/// Where records become chunks.
+#[derive(Debug)]
+enum Chunks {
+    /// On the thread that brings them.
+    Here(array_record::Writer),
+    /// On the decoding pool.
+    Pool(Pool),
+}
+
+#[derive(Debug)]
+struct Pool {
     grouper: Grouper,
     /// Full groups that no job encodes yet.
     groups: Vec<Records>,
     bytes: usize,
     running: VecDeque<Job<Encoded>>,
-    closed: bool,
-}
-
-/// Where chunks leave.
-#[derive(Debug)]
-struct Back {
-    /// `None` once the index has been written.
-    placer: Option<Placer>,
-    output: Output,
-    pending: Vec<u8>,
+    placer: Placer,
 }
 
 impl Writer {
@@ -71,17 +80,24 @@ impl Writer {
     /// As [`Output::create`].
     pub fn create(uri: &Uri, options: WriterOptions) -> s3dlio_store::Result<Self> {
         let output = Output::create(uri)?;
-        let mut pending = Vec::with_capacity(WRITE);
-        let placer = Placer::new(options.clone(), &mut pending);
-        let grouper = Grouper::new(&options);
-        let front = Front { grouper, groups: Vec::new(), bytes: 0, running: VecDeque::new(), closed: false };
-        let back = ManuallyDrop::new(tokio::sync::Mutex::new(Back { placer: Some(placer), output, pending }));
+        let mut pending = Vec::new();
+        let chunks = if options.compression == Compression::None && !options.transpose {
+            Chunks::Here(array_record::Writer::new(options.clone(), &mut pending))
+        } else {
+            Chunks::Pool(Pool {
+                grouper: Grouper::new(&options),
+                groups: Vec::new(),
+                bytes: 0,
+                running: VecDeque::new(),
+                placer: Placer::new(options.clone(), &mut pending),
+            })
+        };
         Ok(Self(Arc::new(Inner {
-            uri: uri.clone(),
             options,
+            output,
             generation: fork::generation(),
-            front: Mutex::new(front),
-            back,
+            front: Mutex::new(Front { chunks: Some(chunks), pending, closed: false }),
+            turn: tokio::sync::Mutex::default(),
             failed: AtomicBool::new(false),
         })))
     }
@@ -89,7 +105,7 @@ impl Writer {
     /// The file.
     #[must_use]
     pub fn uri(&self) -> &Uri {
-        &self.0.uri
+        self.0.output.uri()
     }
 
     /// Whether the file is finished.
@@ -105,28 +121,38 @@ impl Writer {
     }
 
     /// Takes a record. `Some` is work that has to be run before the next record is given: the writer is ahead of its
-    /// encoders.
+    /// encoders or of the store.
     ///
     /// # Errors
     /// [`RecordError::Closed`]; the file is finished, an earlier write failed, or this is a forked child.
     pub fn write(&self, record: &[u8]) -> Result<Option<Work<Result<()>>>> {
         self.usable()?;
-        let mut front = self.front();
-        if front.closed {
-            return Err(self.closed("the writer is closed"));
+        let mut front = self.open()?;
+        let Front { chunks, pending, .. } = &mut *front;
+        match chunks {
+            Some(Chunks::Here(writer)) => {
+                let failing = Failing(&self.0.failed);
+                failing.end(writer.push(record, pending).map_err(|error| self.wrong(error)))?;
+                if pending.len() < WRITE {
+                    return Ok(None);
+                }
+                // In turn, lest these bytes overtake some that left `pending` earlier.
+                let sent = match self.0.turn.try_lock() {
+                    Ok(_turn) => self.try_send(pending)?,
+                    Err(_) => false,
+                };
+                Ok((!sent).then(|| self.drain(0)))
+            }
+            Some(Chunks::Pool(pool)) => {
+                if !pool.push(record) {
+                    return Ok(None);
+                }
+                pool.encode(&self.0.options);
+                let ahead = pool.running.len() > self.parallelism();
+                Ok(ahead.then(|| self.drain(self.parallelism())))
+            }
+            None => Err(self.closed("the writer is closed")),
         }
-        if front.grouper.push(record) {
-            let group = front.grouper.take();
-            front.bytes += group.data().len();
-            front.groups.push(group);
-        }
-        if front.bytes < JOB && front.groups.len() < JOB_GROUPS {
-            return Ok(None);
-        }
-        self.encode(&mut front);
-        let ahead = front.running.len() > self.parallelism();
-        drop(front);
-        Ok(ahead.then(|| self.drain(self.parallelism())))
     }
 
     /// Writes what is left and the index, and makes the file visible.
@@ -135,32 +161,17 @@ impl Writer {
     /// As [`write`](Self::write), and from the work those of the store.
     pub fn finish(&self) -> Result<Work<Result<()>>> {
         self.usable()?;
-        let mut front = self.front();
-        if front.closed {
-            return Err(self.closed("the writer is closed"));
-        }
+        let mut front = self.open()?;
         front.closed = true;
-        let rest = front.grouper.take();
-        if !rest.is_empty() {
-            front.groups.push(rest);
+        if let Some(Chunks::Pool(pool)) = &mut front.chunks {
+            pool.close(&self.0.options);
         }
-        self.encode(&mut front);
         drop(front);
         let writer = self.clone();
         Ok(Work::network(async move {
+            let _turn = writer.0.turn.lock().await;
             let failing = Failing(&writer.0.failed);
-            let mut back = writer.0.back.lock().await;
-            let finished = async {
-                writer.drained(&mut back, 0).await?;
-                let Some(placer) = back.placer.take() else { return Err(writer.closed("the writer is closed")) };
-                placer.finish(&mut back.pending).map_err(|error| writer.wrong(error))?;
-                back.flush().await?;
-                back.output.finish()?.into_future().await?;
-                Ok(())
-            };
-            let finished = finished.await;
-            failing.end(&finished);
-            Ok(finished)
+            Ok(failing.end(writer.finished().await))
         }))
     }
 
@@ -174,12 +185,18 @@ impl Writer {
         let writer = self.clone();
         Ok(Work::network(async move {
             writer.0.failed.store(true, Ordering::Release);
-            writer.0.back.lock().await.output.abort()?.into_future().await
+            let _turn = writer.0.turn.lock().await;
+            writer.0.output.abort()?.into_future().await
         }))
     }
 
     fn front(&self) -> MutexGuard<'_, Front> {
         self.0.front.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self) -> Result<MutexGuard<'_, Front>> {
+        let front = self.front();
+        if front.closed { Err(self.closed("the writer is closed")) } else { Ok(front) }
     }
 
     fn parallelism(&self) -> usize {
@@ -188,7 +205,7 @@ impl Writer {
     }
 
     fn usable(&self) -> Result<()> {
-        let uri = || self.0.uri.to_string();
+        let uri = || self.uri().to_string();
         if self.0.generation != fork::generation() {
             let detail = "a writer stays with the process that opened it: open another file in the child".into();
             return Err(StoreError::Forked { uri: uri(), detail }.into());
@@ -200,73 +217,116 @@ impl Writer {
     }
 
     fn closed(&self, detail: &str) -> RecordError {
-        RecordError::Closed { uri: self.0.uri.to_string(), detail: detail.into() }
+        RecordError::Closed { uri: self.uri().to_string(), detail: detail.into() }
     }
 
     fn wrong(&self, error: ArrayRecordError) -> RecordError {
-        RecordError::format(&self.0.uri, Place::default(), error)
-    }
-
-    /// Gives the groups that wait to a job.
-    fn encode(&self, front: &mut Front) {
-        front.bytes = 0;
-        let groups = std::mem::take(&mut front.groups);
-        if groups.is_empty() {
-            return;
-        }
-        let encoder = Encoder::new(&self.0.options);
-        front.running.push_back(jobs::decode(move || groups.iter().map(|group| encoder.encode(group)).collect()));
+        RecordError::format(self.uri(), Place::default(), error)
     }
 
     fn drain(&self, until: usize) -> Work<Result<()>> {
         let writer = self.clone();
         Work::network(async move {
+            let _turn = writer.0.turn.lock().await;
             let failing = Failing(&writer.0.failed);
-            let mut back = writer.0.back.lock().await;
-            let drained = writer.drained(&mut back, until).await;
-            failing.end(&drained);
-            Ok(drained)
+            Ok(failing.end(writer.drained(until).await))
         })
     }
 
     /// Writes the oldest chunks until at most `until` jobs are left.
-    async fn drained(&self, back: &mut Back, until: usize) -> Result<()> {
-        loop {
-            let oldest = {
-                let mut front = self.front();
-                if front.running.len() <= until {
-                    return Ok(());
-                }
-                front.running.pop_front()
-            };
-            let Some(oldest) = oldest else { return Ok(()) };
-            let chunks = oldest.wait().await?.map_err(|error| self.wrong(error))?;
-            let Some(placer) = &mut back.placer else { return Ok(()) };
-            for chunk in chunks {
-                placer.place(&chunk, &mut back.pending).map_err(|error| self.wrong(error))?;
-            }
-            if back.pending.len() >= WRITE {
-                back.flush().await?;
-            }
+    async fn drained(&self, until: usize) -> Result<()> {
+        while let Some(oldest) = self.oldest(until) {
+            let encoded = oldest.wait().await?;
+            encoded.and_then(|chunks| self.front().place(&chunks)).map_err(|error| self.wrong(error))?;
+            self.send().await?;
         }
+        self.send().await
+    }
+
+    /// The oldest job, if more than `until` run.
+    fn oldest(&self, until: usize) -> Option<Job<Encoded>> {
+        match &mut self.front().chunks {
+            Some(Chunks::Pool(pool)) if pool.running.len() > until => pool.running.pop_front(),
+            _ => None,
+        }
+    }
+
+    async fn finished(&self) -> Result<()> {
+        self.drained(0).await?;
+        self.front().end().map_err(|error| self.wrong(error))?;
+        self.send().await?;
+        self.0.output.finish()?.into_future().await?;
+        Ok(())
+    }
+
+    /// Hands over what waits to be written, if the store's buffers have room for it.
+    fn try_send(&self, pending: &mut Vec<u8>) -> Result<bool> {
+        let sent = self.0.output.try_write(pending)?;
+        if sent {
+            pending.clear();
+        }
+        Ok(sent)
+    }
+
+    /// The same, waiting for room.
+    async fn send(&self) -> Result<()> {
+        let pending = {
+            let mut front = self.front();
+            if self.try_send(&mut front.pending)? {
+                return Ok(());
+            }
+            std::mem::take(&mut front.pending)
+        };
+        Ok(self.0.output.write(pending.into())?.into_future().await?)
     }
 }
 
-impl Back {
-    async fn flush(&mut self) -> Result<()> {
-        let room = self.pending.len();
-        let pending = std::mem::replace(&mut self.pending, Vec::with_capacity(room));
-        self.output.write(pending.into())?.into_future().await?;
+impl Front {
+    fn place(&mut self, encoded: &[EncodedChunk]) -> std::result::Result<(), ArrayRecordError> {
+        let Some(Chunks::Pool(pool)) = &mut self.chunks else { return Ok(()) };
+        encoded.iter().try_for_each(|chunk| pool.placer.place(chunk, &mut self.pending))
+    }
+
+    /// Adds the index.
+    fn end(&mut self) -> std::result::Result<(), ArrayRecordError> {
+        match self.chunks.take() {
+            Some(Chunks::Here(writer)) => writer.finish(&mut self.pending)?,
+            Some(Chunks::Pool(pool)) => pool.placer.finish(&mut self.pending)?,
+            None => 0,
+        };
         Ok(())
     }
 }
 
-impl Drop for Inner {
-    fn drop(&mut self) {
-        if self.generation == fork::generation() {
-            // SAFETY: dropped once, here.
-            unsafe { ManuallyDrop::drop(&mut self.back) }
+impl Pool {
+    /// Takes a record; true where enough has gathered for a job.
+    fn push(&mut self, record: &[u8]) -> bool {
+        if self.grouper.push(record) {
+            let group = self.grouper.take();
+            self.bytes += group.data().len();
+            self.groups.push(group);
         }
+        self.bytes >= JOB || self.groups.len() >= JOB_GROUPS
+    }
+
+    /// Gives the groups that wait to a job.
+    fn encode(&mut self, options: &WriterOptions) {
+        self.bytes = 0;
+        let groups = std::mem::take(&mut self.groups);
+        if groups.is_empty() {
+            return;
+        }
+        let encoder = Encoder::new(options);
+        self.running.push_back(jobs::decode(move || groups.iter().map(|group| encoder.encode(group)).collect()));
+    }
+
+    /// Gives the last group to a job, full or not.
+    fn close(&mut self, options: &WriterOptions) {
+        let rest = self.grouper.take();
+        if !rest.is_empty() {
+            self.groups.push(rest);
+        }
+        self.encode(options);
     }
 }
 
@@ -274,10 +334,11 @@ impl Drop for Inner {
 struct Failing<'a>(&'a AtomicBool);
 
 impl Failing<'_> {
-    fn end<T>(self, result: &Result<T>) {
+    fn end<T, E>(self, result: std::result::Result<T, E>) -> std::result::Result<T, E> {
         if result.is_ok() {
             std::mem::forget(self);
         }
+        result
     }
 }
 
