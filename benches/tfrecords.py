@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 # Bytes of a payload, and records: files of some hundred megabytes, all but the first.
-SHAPES = {"100 B": (100, 2_000_000), "1 KiB": (1024, 400_000), "100 KiB": (100 << 10, 4_000)}
+SHAPES = {"100 B": (100, 2_000_000), "1 KiB": (1024, 400_000), "100 KiB": (100 << 10, 20_000)}
 
 
 def make(folder: Path, shape: str) -> Path:

@@ -13,7 +13,7 @@ use s3dlio_records::array_record::{File, Files, Next, Part, Reader, Writer};
 use s3dlio_store::{Uri, Work};
 
 use crate::buffer;
-use crate::errors::Failure;
+use crate::errors::{Failure, checked};
 use crate::operation;
 use crate::paths;
 
@@ -21,12 +21,8 @@ fn options<T>(parsed: Result<T, OptionError>) -> PyResult<T> {
     Ok(parsed.map_err(RecordError::from).map_err(Failure::from)?)
 }
 
-fn begun<T, E: Into<Failure>>(result: Result<T, E>) -> PyResult<T> {
-    Ok(result.map_err(Into::into)?)
-}
-
 fn wait<T: Send + 'static>(py: Python<'_>, work: Work<Result<T, RecordError>>) -> PyResult<T> {
-    begun(begun(operation::wait(py, work)?)?)
+    checked(checked(operation::wait(py, work)?)?)
 }
 
 fn list<'py>(py: Python<'py>, records: &[Bytes]) -> PyResult<Bound<'py, PyList>> {
@@ -39,7 +35,7 @@ fn next<'py>(py: Python<'py>, reader: &Reader) -> PyResult<Option<Bound<'py, PyB
         match reader.next_with(|record| PyBytes::new(py, record)) {
             Next::Record(record) => return Ok(Some(record)),
             Next::End => return Ok(None),
-            Next::Wait => wait(py, begun(reader.fill())?)?,
+            Next::Wait => wait(py, checked(reader.fill())?)?,
         }
     }
 }
@@ -74,17 +70,17 @@ impl ArrayRecordWriter {
     #[pyo3(signature = (path, options = "", **_kwargs))]
     fn new(path: &Bound<'_, PyAny>, options: &str, _kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         let options = self::options(options.parse::<WriterOptions>())?;
-        Ok(Self(begun(Writer::create(&paths::uri(path)?, options))?))
+        Ok(Self(checked(Writer::create(&paths::uri(path)?, options))?))
     }
 
     /// Takes a record.
     #[pyo3(signature = (record, /))]
     fn write(&self, py: Python<'_>, record: &Bound<'_, PyAny>) -> PyResult<()> {
         let work = match record.cast::<PyBytes>() {
-            Ok(bytes) => begun(self.0.write(bytes.as_bytes()))?,
+            Ok(bytes) => checked(self.0.write(bytes.as_bytes()))?,
             Err(_) => {
                 let record = buffer::lend(record)?;
-                let work = begun(self.0.write(&record));
+                let work = checked(self.0.write(&record));
                 drop(record);
                 buffer::release_returned(py);
                 work?
@@ -98,7 +94,7 @@ impl ArrayRecordWriter {
         if self.0.is_closed() && !self.0.has_failed() {
             return Ok(());
         }
-        wait(py, begun(self.0.finish())?)
+        wait(py, checked(self.0.finish())?)
     }
 
     /// Whether records can be written.
@@ -128,7 +124,7 @@ impl ArrayRecordWriter {
             return self.close(py);
         }
         if self.ok() {
-            begun(operation::wait(py, begun(self.0.abort())?)?)?;
+            checked(operation::wait(py, checked(self.0.abort())?)?)?;
         }
         Ok(())
     }
@@ -153,10 +149,10 @@ impl ArrayRecordReader {
     fn reader(&self) -> PyResult<Reader> {
         match &*self.state.lock().unwrap_or_else(PoisonError::into_inner) {
             State::Open(reader) => Ok(reader.clone()),
-            State::Failed(error) => begun(Err(error.clone())),
+            State::Failed(error) => checked(Err(error.clone())),
             State::Closed(_) => {
                 let detail = "the reader is closed".into();
-                begun(Err(RecordError::Closed { uri: self.spec.0.to_string(), detail }))
+                checked(Err(RecordError::Closed { uri: self.spec.0.to_string(), detail }))
             }
         }
     }
@@ -175,7 +171,7 @@ impl ArrayRecordReader {
 
     fn several<'py>(&self, py: Python<'py>, indices: Vec<u64>) -> PyResult<Bound<'py, PyList>> {
         let reader = self.reader()?;
-        list(py, &wait(py, begun(reader.file().get_many(indices))?)?)
+        list(py, &wait(py, checked(reader.file().get_many(indices))?)?)
     }
 
     /// Records that follow one another, each made as soon as it is there.
@@ -238,7 +234,7 @@ impl ArrayRecordReader {
             State::Closed(text) => text.clone(),
         };
         match std::mem::replace(&mut *state, State::Closed(text)) {
-            State::Failed(error) => begun(Err(error)),
+            State::Failed(error) => checked(Err(error)),
             State::Open(_) | State::Closed(_) => Ok(()),
         }
     }
@@ -379,7 +375,7 @@ impl ArrayRecordFiles {
             Ok(Part { uri: paths::uri(&PyString::new(py, &name).into_any())?, start, end })
         };
         let parts = parts.into_iter().map(part).collect::<PyResult<Vec<_>>>()?;
-        Ok(Self(wait(py, begun(Files::open(parts, options))?)?))
+        Ok(Self(wait(py, checked(Files::open(parts, options))?)?))
     }
 
     fn __len__(&self) -> usize {
@@ -388,14 +384,14 @@ impl ArrayRecordFiles {
 
     /// One record.
     fn get<'py>(&self, py: Python<'py>, index: i64) -> PyResult<Bound<'py, PyBytes>> {
-        let record = wait(py, begun(self.0.get(self.place(index)?))?)?;
+        let record = wait(py, checked(self.0.get(self.place(index)?))?)?;
         Ok(PyBytes::new(py, &record))
     }
 
     /// Several records, in the order of their indices.
     fn get_many<'py>(&self, py: Python<'py>, keys: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
         let indices = integers(keys)?.into_iter().map(|key| self.place(key)).collect::<PyResult<Vec<_>>>()?;
-        list(py, &wait(py, begun(self.0.get_many(&indices))?)?)
+        list(py, &wait(py, checked(self.0.get_many(&indices))?)?)
     }
 
     /// Closes the files.

@@ -9,9 +9,9 @@ use s3dlio_formats::generate::{Content, Kind};
 use s3dlio_store::ops::{self, GetOptions};
 use s3dlio_store::{StoreError, naming, settings};
 
-use crate::errors::Failure;
+use crate::errors::{Failure, checked};
 use crate::operation::Operation;
-use crate::verbs::{begun, none, parse, payload, stat_dict, view};
+use crate::verbs::{none, parse, payload, stat_dict, view};
 
 /// Many objects: a list of `(uri, BytesView)` in input order.
 #[pyfunction]
@@ -20,7 +20,7 @@ fn get_many(uris: &Bound<'_, PyList>, max_in_flight: usize, direct_fallback: Opt
     let parsed = texts.iter().map(|uri| parse(uri)).collect::<PyResult<_>>()?;
     let names = uris.clone().unbind();
     let begin = || ops::get_many(parsed, max_in_flight, GetOptions::default());
-    let work = begun(settings::with_direct_fallback(direct_fallback, begin))?;
+    let work = checked(settings::with_direct_fallback(direct_fallback, begin))?;
     Ok(Operation::new(work, move |py, all| {
         let pairs = names.bind(py).iter().zip(all).map(|(uri, bytes)| Ok((uri, view(py, bytes)?)));
         Ok(PyList::new(py, pairs.collect::<PyResult<Vec<_>>>()?)?.into_any().unbind())
@@ -41,14 +41,14 @@ fn put_many(
     });
     let items = items.collect::<PyResult<_>>()?;
     let begin = || ops::put_many(items, max_in_flight);
-    Ok(Operation::new(begun(settings::with_direct_fallback(direct_fallback, begin))?, none))
+    Ok(Operation::new(checked(settings::with_direct_fallback(direct_fallback, begin))?, none))
 }
 
 /// Metadata of many objects: a list of dicts in input order.
 #[pyfunction]
 fn stat_many(uris: Vec<String>, max_in_flight: usize) -> PyResult<Operation> {
     let parsed = uris.iter().map(|uri| parse(uri)).collect::<PyResult<_>>()?;
-    Ok(Operation::new(begun(ops::stat_many(parsed, max_in_flight))?, |py, all| {
+    Ok(Operation::new(checked(ops::stat_many(parsed, max_in_flight))?, |py, all| {
         let dicts = all.into_iter().map(|stat| stat_dict(py, stat)).collect::<PyResult<Vec<Bound<'_, PyDict>>>>()?;
         Ok(PyList::new(py, dicts)?.into_any().unbind())
     }))
@@ -58,7 +58,7 @@ fn stat_many(uris: Vec<String>, max_in_flight: usize) -> PyResult<Operation> {
 #[pyfunction]
 fn delete_many(uris: Vec<String>) -> PyResult<Operation> {
     let parsed = uris.iter().map(|uri| parse(uri)).collect::<PyResult<_>>()?;
-    Ok(Operation::new(begun(ops::delete_many(parsed))?, none))
+    Ok(Operation::new(checked(ops::delete_many(parsed))?, none))
 }
 
 /// What generated objects contain; `kind` is checked.
@@ -93,7 +93,7 @@ fn put_generated(
     parse(prefix)?;
     let uris = (0..num).map(|number| parse(&naming::expand(prefix, template, number, num))).collect::<PyResult<_>>()?;
     let produce = Arc::new(Generated { content, chunk: chunk_size });
-    Ok(Operation::new(begun(ops::put_produced(uris, max_in_flight, produce))?, none))
+    Ok(Operation::new(checked(ops::put_produced(uris, max_in_flight, produce))?, none))
 }
 
 /// Names of objects that are written in bulk.

@@ -62,6 +62,11 @@ impl From<RecordError> for Failure {
     }
 }
 
+/// A value, or the exception that stands for its error.
+pub fn checked<T, E: Into<Failure>>(result: Result<T, E>) -> PyResult<T> {
+    Ok(result.map_err(Into::into)?)
+}
+
 impl From<Failure> for PyErr {
     fn from(failure: Failure) -> Self {
         Python::attach(|py| build(py, &failure).unwrap_or_else(|broken| broken))

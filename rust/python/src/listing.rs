@@ -8,9 +8,9 @@ use s3dlio_store::Work;
 use s3dlio_store::ops::{self, Entry, ListOptions, Lister};
 use s3dlio_store::pattern::Pattern;
 
-use crate::errors::internal;
+use crate::errors::{checked, internal};
 use crate::operation::Operation;
-use crate::verbs::{begun, parse};
+use crate::verbs::parse;
 
 /// A listing, page by page.
 #[pyclass(frozen, module = "s3dlio._s3dlio")]
@@ -32,11 +32,11 @@ impl Listing {
     ) -> PyResult<Self> {
         let uri = parse(uri)?;
         let pattern = match (glob, regex, either) {
-            (Some(glob), _, _) => Some(begun(Pattern::glob(glob))?),
-            (_, Some(regex), _) => Some(begun(Pattern::regex(regex))?),
-            (_, _, either) => begun(either.map(Pattern::detect).transpose())?,
+            (Some(glob), _, _) => Some(checked(Pattern::glob(glob))?),
+            (_, Some(regex), _) => Some(checked(Pattern::regex(regex))?),
+            (_, _, either) => checked(either.map(Pattern::detect).transpose())?,
         };
-        let lister = begun(ops::list(&uri, ListOptions { recursive, pattern, sizes: false }))?;
+        let lister = checked(ops::list(&uri, ListOptions { recursive, pattern, sizes: false }))?;
         Ok(Self { root: uri.root(), rest: std::sync::Arc::new(Mutex::new(Some(lister))) })
     }
 

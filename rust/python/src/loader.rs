@@ -16,17 +16,13 @@ use s3dlio_loader::{LoaderError, LoaderOptions, Result};
 use s3dlio_runtime::fork;
 
 use crate::arrays;
-use crate::errors::Failure;
+use crate::errors::checked;
 use crate::logging;
 use crate::objects::{self, Objects};
 use crate::operation::{Operation, SLICE};
 
 /// Step, record indices, real samples, data, and (index, uri, reason) of what was left out.
 type PyBatch<'py> = (u64, Bound<'py, PyArray1<u64>>, u64, Bound<'py, PyAny>, Vec<(u64, String, String)>);
-
-fn checked<T>(result: Result<T>) -> PyResult<T> {
-    Ok(result.map_err(Failure::from)?)
-}
 
 /// What one call may take over beyond the first batch. Batches that were taken no longer count against the memory
 /// budget, so this must stay small beside it; it is only to make one crossing serve many tiny samples.
@@ -241,7 +237,7 @@ impl BatchIter {
 
     /// Counts a sample that its user refuses; the bound of bad records where there are more now.
     fn refuse(&self, py: Python<'_>) -> PyResult<Option<u64>> {
-        checked(py.detach(|| Ok(self.running()?.as_ref().and_then(pipeline::BatchIter::refuse))))
+        checked(py.detach(|| self.running().map(|running| running.as_ref().and_then(pipeline::BatchIter::refuse))))
     }
 
     /// Ends the iteration: reading stops, and a thread that waits for a batch gets none.

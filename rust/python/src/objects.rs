@@ -18,7 +18,7 @@ use s3dlio_store::ops::GetOptions;
 
 use crate::arrays;
 use crate::buffer;
-use crate::errors::Failure;
+use crate::errors::{Failure, checked};
 use crate::operation::{self, Operation};
 use crate::parquet::{Wanted, columns};
 use crate::verbs::parse;
@@ -46,10 +46,6 @@ enum Made {
     List(Py<Objects>, Vec<u64>),
     /// Another several times.
     Repeat(Py<Objects>, u64),
-}
-
-fn checked<T, E: Into<Failure>>(result: Result<T, E>) -> PyResult<T> {
-    Ok(result.map_err(Into::into)?)
 }
 
 impl Objects {

@@ -2,11 +2,10 @@
 
 use pyo3::prelude::*;
 use pyo3::types::PyList;
-use s3dlio_records::Result;
 use s3dlio_records::parquet::generate::{self, Plan};
 use s3dlio_records::parquet::{Column, Decode, File, footers, open_many};
 
-use crate::errors::Failure;
+use crate::errors::checked;
 use crate::operation::{Operation, operation};
 use crate::verbs::{none, parse, view};
 
@@ -24,10 +23,6 @@ pub fn columns(wanted: Option<Vec<Wanted>>) -> Option<Vec<Column>> {
         Wanted::Name(name) => Column::Name(name),
     };
     wanted.map(|wanted| wanted.into_iter().map(column).collect())
-}
-
-fn checked<T>(result: Result<T>) -> PyResult<T> {
-    Ok(result.map_err(Failure::from)?)
 }
 
 /// A file with its footer; `s3dlio.parquet` wraps it.

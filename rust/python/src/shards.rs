@@ -9,14 +9,10 @@ use s3dlio_loader::batches::Sharding;
 use s3dlio_loader::shards::{self, DiskyShards, NextRecords, RecordShards, ShardOptions, TfRecordShards};
 
 use crate::bytes_view::BytesView;
-use crate::errors::Failure;
+use crate::errors::checked;
 use crate::logging;
 use crate::operation::SLICE;
 use crate::verbs::parse;
-
-fn checked<T>(result: Result<T, LoaderError>) -> PyResult<T> {
-    Ok(result.map_err(Failure::from)?)
-}
 
 /// Record files with options: gives iterators over epochs, and states.
 #[pyclass(frozen, module = "s3dlio._s3dlio")]

@@ -17,13 +17,9 @@ use s3dlio_store::pattern::Pattern;
 
 use crate::buffer;
 use crate::bytes_view::BytesView;
-use crate::errors::Failure;
+use crate::errors::checked;
 use crate::operation::{Operation, operation};
-use crate::verbs::{begun, none, parse};
-
-fn checked<T>(result: std::result::Result<T, impl Into<Failure>>) -> PyResult<T> {
-    Ok(result.map_err(Into::into)?)
-}
+use crate::verbs::{none, parse};
 
 fn number(py: Python<'_>, number: u64) -> PyResult<Py<PyAny>> {
     Ok(number.into_pyobject(py)?.into_any().unbind())
@@ -76,7 +72,7 @@ fn create_tfrecord_indexes(
 ) -> PyResult<Operation> {
     let options = PrefixOptions {
         output: output.map(parse).transpose()?,
-        pattern: begun(pattern.map(Pattern::detect).transpose())?,
+        pattern: checked(pattern.map(Pattern::detect).transpose())?,
         shard: (rank, world),
         resume,
         in_flight: max_in_flight,
@@ -138,7 +134,7 @@ impl TfRecordStream {
     fn start(uri: &str, packed: Option<&str>, verify: bool) -> PyResult<Operation> {
         let options =
             StreamOptions { compression: packed.map(compression).transpose()?, verify, ..StreamOptions::default() };
-        let work = begun(Stream::open(&parse(uri)?, options))?;
+        let work = checked(Stream::open(&parse(uri)?, options))?;
         Ok(Operation::new(work, |py, stream| Ok(Py::new(py, Self(stream))?.into_any())))
     }
 

@@ -6,21 +6,16 @@ use pyo3::types::PyDict;
 use s3dlio_store::compression::Codec;
 use s3dlio_store::local::Create;
 use s3dlio_store::ops::{self, GetOptions, Stat};
-use s3dlio_store::{Result, Scheme, Uri, settings};
+use s3dlio_store::{Scheme, Uri, settings};
 
 use crate::buffer;
 use crate::bytes_view::BytesView;
-use crate::errors::Failure;
+use crate::errors::{Failure, checked};
 use crate::operation::Operation;
 
 /// A parsed URI.
 pub fn parse(uri: &str) -> PyResult<Uri> {
     Ok(Uri::parse(uri).map_err(Failure::from)?)
-}
-
-/// The work of an operation that could begin.
-pub fn begun<T>(work: Result<T>) -> PyResult<T> {
-    Ok(work.map_err(Failure::from)?)
 }
 
 /// Bytes as a `BytesView`.
@@ -46,7 +41,7 @@ pub fn payload(uri: &Uri, data: &Bound<'_, PyAny>) -> PyResult<Bytes> {
 fn get(uri: &str, offset: u64, length: Option<u64>, direct_fallback: Option<bool>) -> PyResult<Operation> {
     let options = GetOptions { offset, length, ..GetOptions::default() };
     let uri = parse(uri)?;
-    Ok(Operation::new(begun(settings::with_direct_fallback(direct_fallback, || ops::get(&uri, options)))?, view))
+    Ok(Operation::new(checked(settings::with_direct_fallback(direct_fallback, || ops::get(&uri, options)))?, view))
 }
 
 /// An object or a range of it, into the memory of a writable buffer; the number of bytes.
@@ -62,16 +57,16 @@ fn get_into(
     let options = GetOptions { offset, length, ..GetOptions::default() };
     let (uri, memory) = (parse(uri)?, buffer::lend_mut(buffer)?);
     let begin = || ops::get_into(&uri, options, memory);
-    let work = begun(settings::with_direct_fallback(direct_fallback, begin))?;
+    let work = checked(settings::with_direct_fallback(direct_fallback, begin))?;
     Ok(Operation::new(work, |py, read| Ok(read.into_pyobject(py)?.into_any().unbind())))
 }
 
 /// A whole object, decoded by a codec of this name, as a `BytesView`.
 #[pyfunction]
 fn get_decompressed(uri: &str, codec: &str, direct_fallback: Option<bool>) -> PyResult<Operation> {
-    let (uri, codec) = (parse(uri)?, begun(Codec::parse(codec))?);
+    let (uri, codec) = (parse(uri)?, checked(Codec::parse(codec))?);
     let begin = || ops::get_decompressed(&uri, codec);
-    Ok(Operation::new(begun(settings::with_direct_fallback(direct_fallback, begin))?, view))
+    Ok(Operation::new(checked(settings::with_direct_fallback(direct_fallback, begin))?, view))
 }
 
 /// Writes an object, under a condition if one is given.
@@ -92,13 +87,13 @@ fn put(
         None => Create::Overwrite,
     };
     let begin = || ops::put(&uri, data, condition);
-    Ok(Operation::new(begun(settings::with_direct_fallback(direct_fallback, begin))?, none))
+    Ok(Operation::new(checked(settings::with_direct_fallback(direct_fallback, begin))?, none))
 }
 
 /// Metadata of an object as a dict; `None` where the store does not tell.
 #[pyfunction]
 fn stat(uri: &str) -> PyResult<Operation> {
-    Ok(Operation::new(begun(ops::stat(&parse(uri)?))?, |py, stat| Ok(stat_dict(py, stat)?.into_any().unbind())))
+    Ok(Operation::new(checked(ops::stat(&parse(uri)?))?, |py, stat| Ok(stat_dict(py, stat)?.into_any().unbind())))
 }
 
 /// The documented dict of an object's metadata.
@@ -126,7 +121,7 @@ pub fn stat_dict(py: Python<'_>, stat: Stat) -> PyResult<Bound<'_, PyDict>> {
 /// Whether an object, or with a trailing slash anything below it, exists.
 #[pyfunction]
 fn exists(uri: &str) -> PyResult<Operation> {
-    Ok(Operation::new(begun(ops::exists(&parse(uri)?))?, |py, found| {
+    Ok(Operation::new(checked(ops::exists(&parse(uri)?))?, |py, found| {
         Ok(found.into_pyobject(py)?.to_owned().into_any().unbind())
     }))
 }
@@ -134,19 +129,19 @@ fn exists(uri: &str) -> PyResult<Operation> {
 /// Removes an object, or everything below a directory.
 #[pyfunction]
 fn delete(uri: &str, recursive: bool) -> PyResult<Operation> {
-    Ok(Operation::new(begun(ops::delete(&parse(uri)?, recursive))?, none))
+    Ok(Operation::new(checked(ops::delete(&parse(uri)?, recursive))?, none))
 }
 
 /// Makes a bucket, container or directory.
 #[pyfunction]
 fn create_bucket(uri: &str) -> PyResult<Operation> {
-    Ok(Operation::new(begun(ops::create_bucket(&parse(uri)?))?, none))
+    Ok(Operation::new(checked(ops::create_bucket(&parse(uri)?))?, none))
 }
 
 /// Removes a bucket, container or directory.
 #[pyfunction]
 fn delete_bucket(uri: &str) -> PyResult<Operation> {
-    Ok(Operation::new(begun(ops::delete_bucket(&parse(uri)?))?, none))
+    Ok(Operation::new(checked(ops::delete_bucket(&parse(uri)?))?, none))
 }
 
 /// Makes a local directory.

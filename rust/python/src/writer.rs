@@ -7,8 +7,9 @@ use s3dlio_store::compression::Compression;
 use s3dlio_store::writer::{Encode, Writer as Core, WriterOptions, WriterStats};
 
 use crate::buffer;
+use crate::errors::checked;
 use crate::operation::Operation;
-use crate::verbs::{begun, none};
+use crate::verbs::none;
 
 /// An object that is being written; `s3dlio.writer` wraps it.
 #[pyclass(frozen, module = "s3dlio._s3dlio")]
@@ -48,10 +49,10 @@ impl Writer {
         content_type: Option<String>,
         keep_parts: bool,
     ) -> PyResult<Self> {
-        let compression = begun(Compression::parse(compression, compression_level))?;
+        let compression = checked(Compression::parse(compression, compression_level))?;
         let options =
             WriterOptions { compression, chunk_size, buffer_size, part_size, max_in_flight, content_type, keep_parts };
-        Ok(Self(begun(Uri::parse(uri).and_then(|uri| Core::open(&uri, &options)))?))
+        Ok(Self(checked(Uri::parse(uri).and_then(|uri| Core::open(&uri, &options)))?))
     }
 
     /// The object with the extension of its compression.
@@ -87,7 +88,7 @@ impl Writer {
     /// Takes a few bytes at once if they only have to be copied; their number, or `None`.
     fn write_small(&self, data: &Bound<'_, PyAny>) -> PyResult<Option<u64>> {
         match data.cast::<PyBytes>() {
-            Ok(bytes) if bytes.as_bytes().len() <= SMALL => begun(self.0.try_write(bytes.as_bytes())),
+            Ok(bytes) if bytes.as_bytes().len() <= SMALL => checked(self.0.try_write(bytes.as_bytes())),
             _ => Ok(None),
         }
     }
@@ -102,30 +103,30 @@ impl Writer {
         } else {
             self.0.write(lent, place(awaits))
         };
-        Ok(Operation::new(begun(work)?, |py, taken| Ok(taken.into_pyobject(py)?.into_any().unbind())))
+        Ok(Operation::new(checked(work)?, |py, taken| Ok(taken.into_pyobject(py)?.into_any().unbind())))
     }
 
     /// Waits for the parts on their way.
     fn flush(&self) -> PyResult<Operation> {
-        Ok(Operation::new(begun(self.0.flush())?, none))
+        Ok(Operation::new(checked(self.0.flush())?, none))
     }
 
     /// Makes the object visible; (bytes, compressed bytes, checksum, parts, entity tag).
     #[pyo3(signature = (*, awaits))]
     fn finish(&self, awaits: bool) -> PyResult<Operation> {
-        Ok(Operation::new(begun(self.0.finish(place(awaits)))?, figures))
+        Ok(Operation::new(checked(self.0.finish(place(awaits)))?, figures))
     }
 
     /// Gives the object up.
     fn abort(&self) -> PyResult<Operation> {
-        Ok(Operation::new(begun(self.0.abort())?, none))
+        Ok(Operation::new(checked(self.0.abort())?, none))
     }
 }
 
 /// Checks the name and level of a compression.
 #[pyfunction]
 fn check_compression(method: &str, level: Option<i32>) -> PyResult<()> {
-    begun(Compression::parse(method, level)).map(|_| ())
+    checked(Compression::parse(method, level)).map(|_| ())
 }
 
 /// Adds the class and the function to the module.
