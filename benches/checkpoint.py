@@ -2,7 +2,8 @@
 
 Each contestant saves and loads the same float32 tensors in one process, in a new random order in each round. Only the
 ratios carry over to another machine. ``--s3`` measures against an S3 server on this machine too, whose share of the
-processors is not counted, beside s3torchconnector. For 4 GiB 24 GiB of memory are not enough.
+processors is not counted, beside s3torchconnector. For 4 GiB 24 GiB of memory are enough only with ``--only s3dlio``:
+s3torchconnector needs three more copies.
 """
 
 from __future__ import annotations
@@ -133,14 +134,20 @@ def remove(place: str) -> None:
     shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def in_store(mebibytes: int, rounds: int) -> dict[str, dict[str, float]]:
+def chosen(contestants: dict[str, Contestant], only: list[str] | None) -> dict[str, Contestant]:
+    """Return those of these names, and ours."""
+    wanted = contestants if only is None else {*OURS, *only}
+    return {name: calls for name, calls in contestants.items() if name in wanted}
+
+
+def in_store(mebibytes: int, rounds: int, only: list[str] | None) -> dict[str, dict[str, float]]:
     """Measure against a server that ends afterwards."""
     from tests.fixtures import testkit  # noqa: PLC0415 - only where a server is needed
 
     with testkit.serving("s3") as server:
         os.environ.update(server.env)
         contestants = OURS | s3torchconnector(server.env["AWS_ENDPOINT_URL_S3"])
-        return measure(contestants, server.bucket("bench"), mebibytes, rounds)
+        return measure(chosen(contestants, only), server.bucket("bench"), mebibytes, rounds)
 
 
 def main() -> None:
@@ -149,12 +156,15 @@ def main() -> None:
     parser.add_argument("--mebibytes", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--s3", action="store_true", help="measure against an S3 server too")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="these contestants, and ours")
     parser.add_argument("--folder", help="where files are written; a temporary folder by default")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        report("file", measure(OURS | OTHERS, f"file://{folder}", options.mebibytes, options.rounds))
+        report(
+            "file", measure(chosen(OURS | OTHERS, options.only), f"file://{folder}", options.mebibytes, options.rounds)
+        )
     if options.s3:
-        report("s3", in_store(options.mebibytes, options.rounds))
+        report("s3", in_store(options.mebibytes, options.rounds, options.only))
 
 
 def report(kind: str, results: dict[str, dict[str, float]]) -> None:
