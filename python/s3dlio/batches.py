@@ -294,9 +294,11 @@ class BatchIterator(Iterator[Any]):
 
     def _following(self) -> Any:
         while self._fill():
-            step, indices, _, data, skipped = self._ready.pop()
-            log_skipped(skipped)
+            # It stays until it is done: after an interrupt the next call begins with it anew.
+            step, indices, _, data, skipped = self._ready[-1]
             batch = self._loader.finish(indices, data, self._refused)
+            self._ready.pop()
+            log_skipped(skipped)
             self._given = (self._given[0], step + 1)
             if batch is not None:
                 return batch

@@ -25,6 +25,7 @@ from s3dlio import (
     StoreTimeoutError,
     TransformError,
 )
+from s3dlio.batches import Batches
 from s3dlio.torch import Loader, S3IterableDataset, S3MapDataset
 from torch.utils.data import DataLoader
 
@@ -195,6 +196,73 @@ def test_a_transform_that_raises(kind: Any, context: str | None, records: list[s
         next(batches(data, context))
     for words in ("my_broken_transform", "raise KeyError(message)", "cannot use 1"):
         assert words in said[0]
+
+
+class Once:
+    """A transform that fails at one record, with any exception, the first time or always."""
+
+    def __init__(self, error: BaseException, *, always: bool = True) -> None:
+        self.error, self.always, self.failed = error, always, False
+
+    def __call__(self, sample: Any) -> Any:
+        if int(sample["number"]) == 2 * BATCH + 1 and (self.always or not self.failed):
+            self.failed = True
+            raise self.error
+        return sample
+
+
+def given(batches: Iterator[Any], *errors: type[BaseException]) -> list[Any]:
+    """What a loop receives that goes on after these errors; for each error its class."""
+    found: list[Any] = []
+    for _ in range(2 * COUNT):
+        try:
+            found.append(next(batches)["number"].tolist())
+        except StopIteration:
+            break
+        except errors as error:
+            found.append(type(error))
+    return found
+
+
+FIRST = [[0, 1, 2], [3, 4, 5]]
+
+
+@pytest.mark.parametrize("options", [{}, {"device": "cpu"}, {"progress": True}], ids=str)
+def test_an_iteration_whose_transform_failed_fails_again(records: list[str], options: dict[str, Any]) -> None:
+    loader = Loader(records, batch_size=BATCH, decoder="npz", transform=Once(ValueError("no")), **options)
+    found = given(iter(loader), TransformError)
+    assert found == [*FIRST, *[TransformError] * (2 * COUNT - 2)]
+    assert loader.state_dict()["batch"] == 2
+
+
+def test_samples_whose_transform_failed_fail_again(records: list[str]) -> None:
+    data = S3IterableDataset(records, decoder="npz", transform=Once(ValueError("no")))
+    found = given(iter(data), TransformError)
+    assert found == [*range(2 * BATCH + 1), *[TransformError] * (2 * COUNT - 2 * BATCH - 1)]
+
+
+def test_a_batch_that_cannot_be_stacked_fails_again(records: list[str]) -> None:
+    def uneven(sample: Any) -> Any:
+        return sample | {"x": sample["x"][: int(sample["number"]) // 7 + 1]}
+
+    loader = Loader(records, batch_size=BATCH, decoder="npz", transform=uneven)
+    found = given(iter(loader), RuntimeError)
+    assert found == [*FIRST, *[RuntimeError] * (2 * COUNT - 2)]
+
+
+@pytest.mark.parametrize("make", [
+    lambda records, transform: iter(Loader(records, batch_size=BATCH, decoder="npz", transform=transform)),
+    lambda records, transform: iter(Batches(records, batch_size=BATCH, decoder="npz", transform=transform)),
+], ids=["torch", "numpy"])  # fmt: skip
+def test_an_interrupted_batch_comes_again(records: list[str], make: Any) -> None:
+    found = given(make(records, Once(KeyboardInterrupt(), always=False)), KeyboardInterrupt)
+    assert found == [*FIRST, KeyboardInterrupt, [6, 7, 8], [9, 10, 11]]
+
+
+def test_an_interrupted_sample_comes_again(records: list[str]) -> None:
+    data = S3IterableDataset(records, decoder="npz", transform=Once(KeyboardInterrupt(), always=False))
+    found = given(iter(data), KeyboardInterrupt)
+    assert [number for number in found if number is not KeyboardInterrupt] == list(range(COUNT))
 
 
 @pytest.mark.parametrize("kind", KINDS)

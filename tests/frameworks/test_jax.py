@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import json
 import os
@@ -359,6 +360,14 @@ class TestCheckpoints:
         whole = np.arange(16 * 6, dtype=np.float32).reshape(16, 6)
         assert sorted(loaded["model"]) == ["copied", "copies", "grid", "rows", "turned"]
         assert all(np.array_equal(array, whole) for array in loaded["model"].values())
+
+    @pytest.mark.parametrize("name", ["bfloat16", "float8_e5m2", "float8_e4m3fn", "float4_e2m1fn", "int4", "uint2"])
+    def test_scalars_of_types_that_numpy_has_not(self, tmp_path, name) -> None:
+        scalar = getattr(importlib.import_module("ml_dtypes"), name)(1)
+        s3dlio.save_checkpoint(f"file://{tmp_path}/c", {"a": scalar})
+        loaded = s3dlio.load_checkpoint(f"file://{tmp_path}/c")["a"]
+        assert type(loaded) is type(scalar)
+        assert loaded == scalar
 
     @pytest.mark.parametrize("kind", ["threefry2x32", "rbg", "unsafe_rbg"])
     def test_keys_of_random_numbers(self, jax, tmp_path, kind) -> None:

@@ -6,10 +6,12 @@ import subprocess
 import sys
 from typing import Any
 
+import numpy as np
 import pytest
 import s3dlio
 import torch
 from s3dlio.checkpoint import CheckpointManager, Shard
+from s3dlio.errors import CheckpointError
 from safetensors.torch import load_file
 
 pytestmark = [
@@ -160,11 +162,12 @@ def test_parts_of_tensors(tmp_path: Any) -> None:
         lambda: torch.empty(2, device="meta"),
         lambda: torch.quantize_per_tensor(torch.ones(2), 1.0, 0, torch.qint8),
         torch.Generator,
+        lambda: torch.nested.nested_tensor([torch.ones(1), torch.ones(2)]),
     ],
-    ids=["module", "meta", "quantized", "generator"],
+    ids=["module", "meta", "quantized", "generator", "nested"],
 )
-# To make a quantized tensor warns of its end.
-@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
+# To make a quantized tensor warns of its end, a nested one of its beginning.
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor", "ignore:.*nested tensors")
 def test_others_are_refused_by_their_path(tmp_path: Any, make: Any) -> None:
     with pytest.raises(TypeError, match=r"^x\.0: "):
         s3dlio.save_checkpoint(f"file://{tmp_path}/c", {"x": [make()]})
@@ -186,3 +189,12 @@ def test_exported_by_the_command_line_views_and_tied_weights_are_tensors_of_thei
         "a": [1.0] * 3,
         "b": [1.0] * 3,
     }
+
+
+@pytest.mark.parametrize("into", [{"fc1.weight": torch.zeros(2, 2)}, {"fc.weight": np.zeros((2, 2), np.float32)}])
+def test_into_of_another_form_is_refused(tmp_path: Any, into: Any) -> None:
+    """A layer that was renamed would else keep its random weights without a word."""
+    uri = f"file://{tmp_path}/c"
+    s3dlio.save_checkpoint(uri, {"fc.weight": torch.ones(2, 2)})
+    with pytest.raises(CheckpointError, match=r"into: found"):
+        s3dlio.load_checkpoint(uri, into=into)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -330,3 +331,41 @@ def test_worker_options_make_a_dataloader(uri: str) -> None:
     assert sorted(orders[0]) == list(range(COUNT))
     with pytest.warns(RuntimeWarning, match="multiprocessing_context, generator_seed"):
         S3IterableDataset(uri, loader_opts=opts)
+
+
+class Pair(NamedTuple):
+    image: Any
+    label: Any
+
+
+def test_named_tuples_are_moved_to_a_device(tmp_path: Path) -> None:
+    for label in range(4):
+        np.savez(tmp_path / f"{label}.npz", image=np.zeros(3, np.float32), label=label)
+    loader = Loader(
+        f"file://{tmp_path}/",
+        decoder="npz",
+        batch_size=2,
+        device="cpu",
+        transform=lambda sample: Pair(sample["image"], sample["label"]),
+    )
+    (first, second) = loader
+    assert isinstance(first, Pair)
+    assert [*first.label.tolist(), *second.label.tolist()] == [0, 1, 2, 3]
+
+
+def test_a_list_stays_one_with_a_transform(tmp_path: Path) -> None:
+    for label in range(4):
+        np.save(tmp_path / f"{label}.npy", np.arange(label + 1))
+    options: dict[str, Any] = {"decoder": "npy", "batch_size": 4, "collate": "list", "transform": lambda sample: sample}
+    (batch,) = Loader(f"file://{tmp_path}/", **options)
+    assert [tuple(sample.shape) for sample in batch] == [(1,), (2,), (3,), (4,)]
+
+
+@pytest.mark.parametrize("kind", [S3IterableDataset, Loader])
+def test_every_option_may_be_a_keyword(kind: Any, tmp_path: Path) -> None:
+    for label in range(4):
+        np.save(tmp_path / f"{label}.npy", np.full(2, label))
+    data = kind(f"file://{tmp_path}/", decoder="npy", batch_size=2, collate_buffer_size=64, skip_head=False)
+    assert len(list(data)) == 2
+    with pytest.raises(ConfigError, match="batch_size"):
+        kind(f"file://{tmp_path}/", btch_size=2)

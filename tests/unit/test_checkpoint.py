@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import random
+import re
 import struct
 import threading
 from collections import OrderedDict, namedtuple
@@ -187,6 +188,35 @@ def test_into_reads_in_place(tmp_path) -> None:
         s3dlio.load_checkpoint(uri, into={"w": np.zeros(3)})
 
 
+@pytest.mark.parametrize(
+    ("into", "found"),
+    [
+        ({"model": {"w1": np.zeros(3)}}, "model: into: found the key 'w1'"),
+        ({"modal": {}}, "data: into: found the key 'modal'"),
+        ({"model": [np.zeros(3)]}, "model: into: found a list, expected a dict"),
+        ([1, 2], "data: into: found a list, expected a dict"),
+        ({"model": {"w": [1]}}, "found a list, expected a NumPy array"),
+        ({"many": [np.zeros(2)]}, "many: into: found a list of 1, expected a list of 2"),
+        ({"step": np.zeros(1)}, "step: into: found a ndarray, and the checkpoint has no tensor there"),
+    ],
+)
+def test_into_of_another_form_is_refused(tmp_path, into: Any, found: str) -> None:
+    uri = f"file://{tmp_path}/c"
+    s3dlio.save_checkpoint(uri, {"model": {"w": np.ones(3)}, "many": [np.ones(2), np.ones(2)], "step": 5})
+    with pytest.raises(CheckpointError, match=re.escape(found)):
+        s3dlio.load_checkpoint(uri, into=into)
+
+
+def test_into_may_leave_things_out(tmp_path) -> None:
+    uri = f"file://{tmp_path}/c"
+    s3dlio.save_checkpoint(uri, {"model": {"w": np.ones(3), "b": np.ones(2)}, "step": 5})
+    into = {"model": {"w": np.zeros(3)}}
+    loaded = s3dlio.load_checkpoint(uri, into=into)
+    assert loaded["model"]["w"] is into["model"]["w"]
+    assert (into["model"]["w"] == 1).all()
+    assert loaded["step"] == 5
+
+
 def test_select_loads_parts(tmp_path) -> None:
     uri = f"file://{tmp_path}/c"
     s3dlio.save_checkpoint(uri, {"model": {"a.w": np.arange(3), "b": 1}, "optimizer": [np.arange(2), 5], "step": 9})
@@ -341,6 +371,15 @@ def test_retention(tmp_path) -> None:
     assert manager.gc(keep_best=("-loss", 1)) == [0, 3, 5, 8]
 
 
+def test_a_metric_that_no_step_has_keeps_all(tmp_path) -> None:
+    manager = CheckpointManager(f"file://{tmp_path}/run")
+    for step in (1, 2, 3):
+        manager.save(step, {"a": step}, metrics={"accuracy": step / 10})
+    with pytest.raises(CheckpointError, match="`acuracy`"):
+        manager.gc(keep_best=("acuracy", 2))
+    assert manager.steps() == [1, 2, 3]
+
+
 def test_gc_touches_only_its_own_names(tmp_path) -> None:
     manager = CheckpointManager(f"file://{tmp_path}/m")
     manager.save(1, {"a": np.arange(3)})
@@ -395,6 +434,16 @@ def test_store_of_bytes(tmp_path, strategy: str) -> None:
     assert store.delete_checkpoint(20)
     assert not store.delete_checkpoint(20)
     assert store.load_latest() == b"first" * 1000
+
+
+@pytest.mark.parametrize("data", [5, True, [1, 2], {1: 2}, "text", 2.5])
+def test_a_store_of_bytes_takes_nothing_else(tmp_path, data: Any) -> None:
+    store = s3dlio.PyCheckpointStore(f"file://{tmp_path}/store")
+    with pytest.raises(TypeError, match="data: expected bytes or a buffer"):
+        store.save(1, 0, "torch", data)
+    with pytest.raises(TypeError, match="data: expected bytes or a buffer"):
+        s3dlio.save_checkpoint(f"file://{tmp_path}/store", 3, 0, "torch", data)
+    assert store.load_latest() is None
 
 
 def test_store_of_many_ranks(tmp_path) -> None:

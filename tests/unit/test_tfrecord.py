@@ -149,6 +149,9 @@ class TestDataSource:
         with pytest.raises(s3dlio.ConfigError, match="found 2"):
             TFRecordDataSource(tmp_path / "a", ["x", "y"])
 
+    def test_of_nothing_has_a_text(self):
+        assert repr(TFRecordDataSource([])) == "TFRecordDataSource(0 files, 0 records)"
+
     def test_of_nothing_is_empty(self, tmp_path):
         write(tmp_path / "a", [])
         source = TFRecordDataSource(tmp_path / "a")
@@ -189,6 +192,16 @@ class TestWriter:
                 with pytest.raises(TypeError):
                     writer.write(wrong)
         assert list(TFRecordReader(tmp_path / "a")) == []
+
+    def test_a_write_that_failed_is_told_again_when_it_is_closed(self, tmp_path):
+        (tmp_path / "file").write_bytes(b"")
+        writer = TFRecordWriter(tmp_path / "file" / "x")
+        with pytest.raises(s3dlio.S3dlioError):  # noqa: PT012 - which write meets it is the store's affair
+            for _ in range(200):
+                writer.write(bytes(300_000))
+        for _ in range(2):
+            with pytest.raises(s3dlio.S3dlioError):
+                writer.close()
 
     def test_an_exception_gives_the_file_up(self, base):
         writer = TFRecordWriter(f"{base}/a", index=True)

@@ -172,3 +172,9 @@ def test_files_of_examples(tmp_path):
     assert [int(example["label"]) for example in TFRecordReader(tmp_path / "a").examples(features)] == [*range(100)]
     source = TFRecordDataSource(tmp_path / "a")
     assert source.examples([5, 50, -1], features)["label"].tolist() == [5, 50, 99]
+
+
+@pytest.mark.parametrize("values", [[1, "x"], ["x", 1], [True, b"q"], [1, b"x\0"], [1.5, "x"]])
+def test_values_of_several_kinds_are_refused(values):
+    with pytest.raises(s3dlio.ConfigError, match=r"feature 'x'.*among byte strings"):
+        serialize_example({"x": values})

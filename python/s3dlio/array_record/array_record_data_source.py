@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import hashlib
+import logging
 import operator
-from collections.abc import Iterator, Mapping, Sequence
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import PurePath
 from types import TracebackType
-from typing import Any, Self, SupportsIndex, overload
+from typing import Any, NamedTuple, Self, SupportsIndex, TypeVar, overload
 
 from s3dlio import _s3dlio
+from s3dlio.array_record.array_record_module import ArrayRecordReader
 from s3dlio.array_record.instructions import (
     FileInstruction,
     FileInstructionLike,
     PathLikeOrFileInstruction,
     spans,
 )
+from s3dlio.errors import ConfigError, OutOfRangeError
 
 __all__ = ["ArrayRecordDataSource", "FileInstruction", "FileInstructionLike", "PathLikeOrFileInstruction"]
+
+# What logs the group size, which other readers of the file care for.
+_LOG = logging.getLogger(__name__)
+
+# Beyond any record.
+_FAR = 2**62
 
 # Records that iteration asks for at a time: one crossing into Rust for so many, and few enough not to pile up.
 _STRIDE = 256
@@ -55,6 +68,22 @@ class ArrayRecordDataSource:
         self._options = options
         self._records = _s3dlio.ArrayRecordFiles([(part.filename, part.start, part.end) for part in parts], options)
 
+    @property
+    def _readers(self) -> list[str | None]:
+        """The file of each part if it is open, as the reference keeps its readers."""
+        return [name if is_open else None for name, is_open in zip(self._names, self._records.opened(), strict=True)]
+
+    def _reader_idx_and_position(self, record_key: int) -> tuple[int, int]:
+        """Return which part a record is in, and its number in that part's file; the reference's name for it."""
+        if not 0 <= record_key < len(self):
+            message = f"record {record_key} was asked for, expected one of {len(self)}"
+            raise OutOfRangeError(message)
+        for number, (_, start, end) in enumerate(self._records.spans()):
+            if record_key < end - start:
+                return number, start + record_key
+            record_key -= end - start
+        raise AssertionError
+
     def __len__(self) -> int:
         return len(self._records)
 
@@ -66,7 +95,7 @@ class ArrayRecordDataSource:
         """Return the record of an index, which may count from the end, or a list of records.
 
         Raises:
-            RecordIndexError: There is no such record; a ``ValueError`` and an ``IndexError``.
+            OutOfRangeError: There is no such record; a ``ValueError`` and an ``IndexError``.
             TypeError: The key is no integer, slice or sequence of integers.
             CorruptDataError: The record's chunk is damaged.
         """
@@ -74,7 +103,8 @@ class ArrayRecordDataSource:
             index = operator.index(record_key)  # type: ignore[arg-type]
         except TypeError:
             return self._several(record_key)
-        return self._records.get(index)
+        # What 64 bits do not hold is no record either, and would come as OverflowError.
+        return self._records.get(max(-_FAR, min(index, _FAR)))
 
     def _several(self, keys: Any) -> list[bytes]:
         if isinstance(keys, slice):
@@ -88,7 +118,7 @@ class ArrayRecordDataSource:
         """Return the records of several indices, in their order; each may be repeated.
 
         Raises:
-            RecordIndexError, CorruptDataError: As ``__getitem__``.
+            OutOfRangeError, CorruptDataError: As ``__getitem__``.
         """
         return self._records.get_many(record_keys)
 
@@ -125,3 +155,63 @@ class ArrayRecordDataSource:
     def __setstate__(self, state: tuple[list[str], str, list[tuple[str, int, int]]]) -> None:
         self._names, self._options, parts = state
         self._records = _s3dlio.ArrayRecordFiles(parts, self._options)
+
+
+# The reference's functions of these names, for programs that call them in spite of the underscore.
+
+_Value = TypeVar("_Value")
+_GROUP_SIZE = re.compile(r"group_size:(\d+),")
+
+
+class _ReadInstruction(NamedTuple):
+    """Records ``start`` to ``end`` of a file."""
+
+    filename: str
+    start: int
+    end: int
+
+    @property
+    def num_records(self) -> int:
+        """How many records."""
+        return self.end - self.start
+
+
+def _get_read_instructions(  # pyright: ignore[reportUnusedFunction]
+    paths: Sequence[PathLikeOrFileInstruction],
+) -> list[_ReadInstruction]:
+    """Return the records of each file that paths and file instructions stand for; files without a range are opened."""
+    parts = [(part.filename, part.start, part.end) for part in spans(paths)]
+    found = _s3dlio.ArrayRecordFiles(parts, "").spans()
+    return [_ReadInstruction(name, start, end) for (name, *_), (_, start, end) in zip(parts, found, strict=True)]
+
+
+def _check_group_size(  # pyright: ignore[reportUnusedFunction]
+    filename: str | PurePath, reader: ArrayRecordReader
+) -> None:
+    """Log an error for a file that readers with one record a group alone read fast; here every size will do.
+
+    Raises:
+        ConfigError: The file's options do not tell its group size.
+    """
+    options = reader.writer_options_string()
+    if not options:
+        return
+    found = _GROUP_SIZE.match(options)
+    if found is None:
+        message = f"{os.fspath(filename)}: found the options {options!r}, expected `group_size:` first"
+        raise ConfigError(message)
+    if found[1] != "1":
+        message = "File %s was created with group size %s. Grain requires group size 1 for good performance."
+        _LOG.error(message, os.fspath(filename), found[1])
+
+
+def _run_in_parallel(  # pyright: ignore[reportUnusedFunction]
+    function: Callable[..., _Value], list_of_kwargs_to_function: Sequence[Mapping[str, Any]], num_workers: int
+) -> list[_Value]:
+    """Call a function with each of the keyword arguments on threads; the results in order, or the first exception."""
+    if num_workers < 1:
+        message = "num_workers must be >=1 for parallelism."
+        raise ConfigError(message)
+    with concurrent.futures.ThreadPoolExecutor(num_workers) as threads:
+        running = [threads.submit(function, **arguments) for arguments in list_of_kwargs_to_function]
+        return [call.result() for call in running]

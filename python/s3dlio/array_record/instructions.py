@@ -108,7 +108,8 @@ def _spans(path: object) -> list[Span]:
     if isinstance(path, str):
         return _expanded(path)
     if isinstance(path, PurePath):
-        return [Span(_text(path))]
+        text = _text(path)
+        return [Span(text)] if os.path.exists(text) else _ranged(text)  # noqa: PTH110 - as below
     # Asking for `examples_in_shard`, as `isinstance` with the protocol does, would open the file.
     if all(hasattr(path, name) for name in ("filename", "skip", "take")):
         found = cast("FileInstructionLike", path)
@@ -120,17 +121,25 @@ def _spans(path: object) -> list[Span]:
 def _expanded(text: str) -> list[Span]:
     if "://" not in text and os.path.exists(text):  # noqa: PTH110 - a pathlib.Path would drop trailing slashes
         return [Span(text)]
-    if found := _RANGE.fullmatch(text):
-        start, end = int(found["start"]), int(found["end"])
-        if end < start:
-            message = f"{text}: found an end of {end}, expected at least {start}, where the range begins"
-            raise ConfigError(message)
-        return [Span(found["file"], start, end)]
+    if _RANGE.fullmatch(text):
+        return _ranged(text)
     if found := _SHARDS.fullmatch(text):
         return [Span(name) for name in _shards(text, found["base"], found["count"])]
     if _WILDCARD.search(text):
         return [Span(name) for name in _matches(text)]
     return [Span(text)]
+
+
+def _ranged(text: str) -> list[Span]:
+    """Return the records of ``file[a:b]``, or all of a file."""
+    found = _RANGE.fullmatch(text)
+    if found is None:
+        return [Span(text)]
+    start, end = int(found["start"]), int(found["end"])
+    if end < start:
+        message = f"{text}: found an end of {end}, expected at least {start}, where the range begins"
+        raise ConfigError(message)
+    return [Span(found["file"], start, end)]
 
 
 def _shards(text: str, base: str, count: str) -> list[str]:
@@ -163,6 +172,9 @@ def _matches(text: str) -> list[str]:
     else:
         patterns = rest.split("/")
         fixed = next(number for number, part in enumerate(patterns) if _WILDCARD.search(part))
+        if fixed == 0 and scheme in {"file", "direct"}:
+            # A path that begins with its name is relative, and without a folder it would be the root.
+            return _matches(f"{scheme}://./{rest}")
         directory = f"{scheme}://{'/'.join(patterns[:fixed])}/"
         uris = storage.list_iter(directory, recursive=fixed < len(patterns) - 1 or "**" in patterns)
         found = [uri for uri in uris if _fits(uri.partition("://")[2].split("/"), patterns)]

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from s3dlio import _s3dlio
-from s3dlio.checkpoint.leaves import Packed, framework, pack, part, parts
+from s3dlio.checkpoint.leaves import Packed, dtype_name, framework, pack, part, parts
 from s3dlio.checkpoint.shard import Shard
 from s3dlio.errors import CheckpointError
 
@@ -85,9 +85,10 @@ class _Encoder:
         elif kind is str:
             self.nodes.append(value if _is_unicode(value) else {"str": _text(value.encode("utf-8", "surrogatepass"))})
         elif isinstance(value, np.generic) and value.dtype.names is None and not value.dtype.hasobject:
-            if value.dtype.kind == "V":
+            name = dtype_name(value.dtype)
+            if name is None:
                 return False
-            self.nodes.append({"scalar": _text(value.tobytes()), "dtype": value.dtype.str})
+            self.nodes.append({"scalar": _text(value.tobytes()), "dtype": name})
         elif "torch" in sys.modules and (node := framework("torch").scalar(value)) is not None:
             self.nodes.append(node)
         else:

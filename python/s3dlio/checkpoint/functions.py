@@ -167,6 +167,8 @@ def load_checkpoint_with_validation(uri: str, expected_keys: Sequence[str] | boo
     if named:
         message = f"load_checkpoint_with_validation() got unexpected arguments {sorted(named)}"
         raise TypeError(message)
+    if isinstance(expected_keys, str):
+        expected_keys = [expected_keys]
     if isinstance(expected_keys, bool):
         value = reading.load(_s3dlio.Checkpoint.object(uri).wait(), verify=expected_keys, allow_pickle=allow_pickle)
         return BytesView(value) if isinstance(value, bytes) else value

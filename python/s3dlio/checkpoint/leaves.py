@@ -19,6 +19,9 @@ __all__ = [
     "Packed",
     "Place",
     "Processes",
+    "dtype_name",
+    "dtype_of",
+    "fillable",
     "framework",
     "pack",
     "part",
@@ -173,7 +176,19 @@ def _pack_array(array: NDArray[Any], kind: str) -> Packed | None:
     return Packed("U8", (*array.shape, dtype.itemsize), _flat(array), node, 1)
 
 
-def _dtype(name: str) -> np.dtype[Any]:
+def dtype_name(dtype: np.dtype[Any]) -> str | None:
+    """Return the name under which :func:`dtype_of` finds the type again; ``None`` for structures and objects."""
+    if dtype.name in _ADDED:
+        return dtype.name
+    return None if dtype.hasobject or dtype.names is not None or dtype.kind == "V" else dtype.str
+
+
+def dtype_of(name: str) -> np.dtype[Any]:
+    """Return the type of this name.
+
+    Raises:
+        CorruptDataError: Arrays cannot have it.
+    """
     if name in _ADDED:
         added: np.dtype[Any] = np.dtype(getattr(importlib.import_module("ml_dtypes"), name))
         return added
@@ -218,7 +233,7 @@ def place(node: dict[str, Any], stored: str, shape: tuple[int, ...], into: Any) 
     if kind not in {"numpy", "jax"}:
         message = f"the checkpoint has a tensor of the kind {kind!r}, expected numpy, torch, jax or plain"
         raise CorruptDataError(message)
-    dtype = _dtype(str(node.get("dtype")))
+    dtype = dtype_of(str(node.get("dtype")))
     logical = _logical(dtype, stored, shape)
     if kind == "jax" and not isinstance(into, np.ndarray):
         array = np.empty(logical, dtype)
@@ -226,7 +241,17 @@ def place(node: dict[str, Any], stored: str, shape: tuple[int, ...], into: Any) 
     return _array_place(logical, dtype, into)
 
 
+def fillable(into: Any) -> bool:
+    """Whether a tensor could be read into it, or into something inside it."""
+    if isinstance(into, (dict, list, tuple)):
+        return len(cast("Any", into)) > 0
+    return isinstance(into, (np.ndarray, Shard)) or ("torch" in sys.modules and framework("torch").is_tensor(into))
+
+
 def _array_place(shape: tuple[int, ...], dtype: np.dtype[Any], into: Any) -> Place:
+    if fillable(into) and not isinstance(into, np.ndarray):
+        message = f"into: found a {type(into).__name__}, expected a NumPy array {dtype} of shape {shape}"
+        raise CheckpointError(message)
     if not isinstance(into, np.ndarray):
         array = np.empty(shape, dtype)
         return Place(_flat(array), lambda _: array)

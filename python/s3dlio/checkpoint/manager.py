@@ -374,6 +374,7 @@ class CheckpointManager:
 
         Raises:
             ConfigError: An option out of range.
+            CheckpointError: No step has that metric.
         """
         last = None if keep_last is None else at_least("keep_last", keep_last, 0)
         every = None if keep_every is None else at_least("keep_every", keep_every, 1)

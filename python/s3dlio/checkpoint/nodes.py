@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from s3dlio.checkpoint.leaves import PARTED, framework
+from s3dlio.checkpoint.leaves import PARTED, dtype_of, framework
 from s3dlio.errors import CheckpointError, CorruptDataError
 
 __all__ = ["REFERENCES", "Node", "merge", "parse", "prune"]
@@ -111,9 +111,9 @@ def _scalar(kind: str, attributes: Any) -> Any:
 
 
 def _numpy_scalar(attributes: dict[str, Any]) -> Any:
-    dtype = np.dtype(str(attributes["dtype"]))
+    dtype = dtype_of(str(attributes["dtype"]))
     data = base64.b64decode(attributes["scalar"])
-    if dtype.hasobject or dtype.names is not None or dtype.kind == "V" or len(data) != dtype.itemsize:
+    if len(data) != dtype.itemsize:
         message = f"the checkpoint has a scalar of the type {attributes['dtype']!r} and {len(data)} bytes"
         raise CorruptDataError(message)
     if dtype.itemsize == 0:

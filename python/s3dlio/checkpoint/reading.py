@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from s3dlio import _s3dlio
-from s3dlio.checkpoint.leaves import Place, place, target
+from s3dlio.checkpoint.leaves import PARTED, Place, fillable, place, target
 from s3dlio.checkpoint.nodes import Node, merge, parse, prune
 from s3dlio.checkpoint.shard import Shard
 from s3dlio.errors import CheckpointError
@@ -123,9 +123,35 @@ def _inside(into: Any, node: Node, key: Any, number: int) -> Any:
     return items[number] if number < len(items) else None
 
 
+def _check_form(node: Node, into: Any) -> None:
+    """Refuse what has no counterpart in the checkpoint: its tensors would stay as they are without a word."""
+    where = node.path or "data"
+    found = type(into).__name__
+    if node.kind in {"dict", "odict"}:
+        if not isinstance(into, dict):
+            message = f"{where}: into: found a {found}, expected a dict"
+            raise CheckpointError(message)
+        known = set(node.keys)
+        unknown = [key for key in cast("Iterable[Any]", into) if key not in known]
+        if unknown:
+            message = f"{where}: into: found the key {unknown[0]!r}, which the checkpoint does not have there"
+            raise CheckpointError(message)
+    elif node.kind in {"list", "tuple"}:
+        items = cast("Sequence[Any]", into) if isinstance(into, (list, tuple)) else None
+        if items is None or len(items) != len(node.children):
+            number = "" if items is None else f" of {len(items)}"
+            message = f"{where}: into: found a {found}{number}, expected a {node.kind} of {len(node.children)}"
+            raise CheckpointError(message)
+    elif node.kind != "tensor" and node.kind not in PARTED and fillable(into):
+        message = f"{where}: into: found a {found}, and the checkpoint has no tensor there"
+        raise CheckpointError(message)
+
+
 def _plan(reader: _Reader, node: Node, into: Any) -> None:
     if node.dropped:
         return
+    if into is not None:
+        _check_form(node, into)
     if node.children:
         for number, child in enumerate(node.children):
             key = node.keys[number] if node.keys else None

@@ -74,10 +74,12 @@ def _info(found: CheckpointInfo) -> PyCheckpointInfo:
 
 
 def _bytes(data: Buffer) -> bytes:
-    if isinstance(data, str):
+    try:
+        return bytes(memoryview(data))
+    except TypeError:
+        # bytes() alone would make so many zeros of an integer, and the keys of a dict.
         message = f"data: expected bytes or a buffer, found {type(data).__name__}"
-        raise TypeError(message)
-    return bytes(data)
+        raise TypeError(message) from None
 
 
 def _older_info(found: Mapping[str, Any]) -> PyCheckpointInfo:

@@ -242,7 +242,7 @@ def _values(name: str, values: Any) -> tuple[str, Any]:
     if not flat and not is_array:
         message = f"feature {name!r}: found an empty {type(values).__name__}, expected values or an empty array"
         raise ConfigError(message)
-    if flat and isinstance(flat[0], _TEXT):
+    if any(isinstance(value, _TEXT) for value in flat):
         # One by one: NumPy would cut the zeros off the end of byte strings.
         return "bytes", [_encoded(name, value) for value in flat]
     array = np.asarray(values if is_array else flat).reshape(-1)

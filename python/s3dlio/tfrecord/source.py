@@ -108,7 +108,8 @@ class TFRecordDataSource(Sequence[BytesView]):
 
     def __repr__(self) -> str:
         uris = self.uris
-        names = repr(uris[0]) if len(uris) == 1 else f"{len(uris)} files, first {uris[0]!r}"
+        first = f", first {uris[0]!r}" if uris else ""
+        names = repr(uris[0]) if len(uris) == 1 else f"{len(uris)} files{first}"
         return f"TFRecordDataSource({names}, {len(self)} records)"
 
 

@@ -48,7 +48,7 @@ class TFRecordWriter:
         self.uri = as_uri(path)
         self.index_uri = _index(self.uri, index)
         self._native = _s3dlio.TfRecordWriter(self.uri, compression or "none", level, self.index_uri)
-        self._aborted = False
+        self._finished = False
         abort_at_exit(self)
 
     def write(self, record: Buffer) -> None:
@@ -80,8 +80,9 @@ class TFRecordWriter:
             ForkedProcessError: The writer was made in the parent of this process.
             PermissionDeniedError, StoreTimeoutError: The store refused or was silent.
         """
-        if not self._native.closed or self._aborted:
+        if not self._finished:
             self._native.finish().wait()
+            self._finished = True
 
     def abort(self) -> None:
         """Give the file up, and what the store has of it.
@@ -91,7 +92,6 @@ class TFRecordWriter:
             ForkedProcessError: The writer was made in the parent of this process.
         """
         self._native.abort().wait()
-        self._aborted = True
 
     @property
     def closed(self) -> bool:

@@ -74,6 +74,7 @@ class S3IterableDataset(Records, IterableDataset[Any]):
         timeout_seconds: Longest wait for a batch.
         return_type, writable, suppress_nonwritable_warning, reader_mode, part_size, max_inflight_parts: See
             :class:`~s3dlio.torch.S3MapDataset`.
+        others: Any other option of :class:`~s3dlio.LoaderOptions`.
 
     Raises:
         InvalidUriError, NotFoundError, PermissionDeniedError, StoreTimeoutError, StoreError: The data set cannot be
@@ -116,6 +117,7 @@ class S3IterableDataset(Records, IterableDataset[Any]):
         return_type: str = "tensor",
         writable: bool = False,
         suppress_nonwritable_warning: bool = True,
+        **others: Any,
     ) -> None:
         keywords = {
             "shuffle": shuffle,
@@ -138,6 +140,7 @@ class S3IterableDataset(Records, IterableDataset[Any]):
             "max_inflight_parts": max_inflight_parts,
         }
         given: dict[str, Any] = {name: value for name, value in keywords.items() if value is not _UNSET}
+        given |= others
         options = merge_options({"batch_size": 1, **(loader_opts or {})}, None, given)
         warn_unused(options, self._UNUSED, type(self).__name__)
         self._batched = options.value("batch_size") > 1 if batched is None else batched
@@ -233,6 +236,7 @@ class S3IterableDataset(Records, IterableDataset[Any]):
             batched=self._batched,
             convert=self._convert,
             transform=self.transform,
+            stacked=self._options.value("collate") == "stack",
             take=self._options.value("collate_buffer_size"),
         )
         return self._running

@@ -37,6 +37,7 @@ class Iteration:
         batched: bool,
         convert: Converter,
         transform: Callable[[Any], Any] | None,
+        stacked: bool,
         take: int,
     ) -> None:
         self._core = core
@@ -50,6 +51,7 @@ class Iteration:
         self._batched = batched
         self._convert = convert
         self._transform = transform
+        self._stacked = stacked
         # Batches taken over at once in sample mode: one crossing into Rust then serves many samples.
         self._take = max(take // core.batch_size, 1)
         self._skip = skip
@@ -59,6 +61,7 @@ class Iteration:
         self._repeated = 0
         self._asked = False
         self._done = False
+        self._failed: Exception | None = None
 
     @property
     def epoch(self) -> int:
@@ -100,31 +103,50 @@ class Iteration:
 
     def __next__(self) -> Any:
         self._asked = True
-        return self._next_batch() if self._batched else self._next_sample()
+        if self._failed is not None:
+            raise self._failed
+        try:
+            return self._next_batch() if self._batched else self._next_sample()
+        except StopIteration:
+            raise
+        except Exception as error:
+            # A loop that goes on after an error must not miss what failed.
+            self._failed = error
+            raise
 
     def _next_batch(self) -> Any:
-        while (ready := self._batches.next()) is not None:
-            step, indices, real, data, skipped = ready
-            self._repeated += len(indices) - real
+        while True:
+            if not self._ready:
+                ready = self._batches.next()
+                if ready is None:
+                    return self._end()
+                # It stays until it is done: after an interrupt the next call begins with it anew.
+                self._ready = [ready]
+            step, indices, real, data, skipped = self._ready[0]
+            batch = self._batch(indices, data)
+            del self._ready[0]
             log_skipped(skipped)
-            if self._transform is None:
-                batch = None if len(indices) == 0 else self._convert.batch(data)
-            else:
-                samples = [
-                    done for index, sample in zip(indices, data, strict=True) if (done := self._finish(index, sample))
-                ]
-                batch = default_collate([value for (value,) in samples]) if samples else None
+            self._repeated += len(indices) - real
             self._step, self._sample = step + self._stride, 0
             if batch is not None:
                 return batch
             self._warn_about_empty(step)
-        return self._end()
+
+    def _batch(self, indices: Any, data: Any) -> Any:
+        if self._transform is None:
+            return None if len(indices) == 0 else self._convert.batch(data)
+        done = [self._finish(index, sample) for index, sample in zip(indices, data, strict=True)]
+        samples = [sample for found in done if found for sample in found]
+        if not samples:
+            return None
+        return default_collate(samples) if self._stacked else samples
 
     def _next_sample(self) -> Any:
         while True:
             while self._samples:
-                index, sample, step, left = self._samples.pop()
+                index, sample, step, left = self._samples[-1]
                 done = self._finish(index, sample)
+                self._samples.pop()
                 self._step, self._sample = (step + self._stride, 0) if left == 0 else (step, self._sample + 1)
                 if done:
                     return done[0]

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from s3dlio.checkpoint.leaves import Packed, Place
+from s3dlio.checkpoint.leaves import Packed, Place, fillable
 from s3dlio.checkpoint.shard import Shard
 from s3dlio.errors import CheckpointError, CorruptDataError
 
@@ -84,7 +84,8 @@ def pack(value: Any) -> Packed | None:
     tensor = cast("torch.Tensor", value)
     name = _name(tensor.dtype)
     stored = _STORED.get(name) or _COMPLEX.get(name)
-    if stored is None or tensor.layout != torch.strided or tensor.is_meta:
+    # A nested tensor calls itself strided, and has no shape.
+    if stored is None or tensor.layout != torch.strided or tensor.is_meta or tensor.is_nested:
         return None
     node: dict[str, Any] = {"tensor": "", "as": "torch", "dtype": name}
     if type(value) is torch.nn.Parameter:
@@ -193,6 +194,9 @@ def plain_place(stored: str, shape: tuple[int, ...], into: Any) -> Place:
 
 def _place(dtype: torch.dtype, shape: tuple[int, ...], into: Any, *, viewed: bool) -> Place:
     if not isinstance(into, torch.Tensor):
+        if fillable(into):
+            message = f"into: found a {type(into).__name__}, expected a tensor {dtype} of shape {tuple(shape)}"
+            raise CheckpointError(message)
         base = torch.empty(shape, dtype=dtype)
         return Place(_memory(base), lambda node: _finished(base, node))
     if into.dtype != dtype or (not viewed and tuple(into.shape) != tuple(shape)):

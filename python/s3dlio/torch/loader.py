@@ -113,15 +113,40 @@ class Loader(S3IterableDataset):
         if isinstance(batch, dict):
             return {name: self._place_batch(value) for name, value in batch.items()}
         if isinstance(batch, list | tuple):
-            return type(batch)(self._place_batch(value) for value in batch)
+            placed = [self._place_batch(value) for value in batch]
+            # A named tuple takes its values one by one.
+            return type(batch)(*placed) if hasattr(batch, "_fields") else type(batch)(placed)
         return batch
 
     def _with_progress(self, batches: Iterator[Any]) -> Iterator[Any]:
         from tqdm.auto import tqdm  # noqa: PLC0415 - an optional dependency
 
-        with tqdm(total=len(self), unit="batch") as bar:
-            for batch in batches:
-                bar.update()
-                rate = self.stats().get("bytes", 0) / 1e6 / max(bar.format_dict["elapsed"], 1e-3)
-                bar.set_postfix_str(f"{rate:.1f} MB/s", refresh=False)
-                yield batch
+        bar = tqdm(total=len(self), unit="batch")
+
+        def show() -> None:
+            bar.update()
+            rate = self.stats().get("bytes", 0) / 1e6 / max(bar.format_dict["elapsed"], 1e-3)
+            bar.set_postfix_str(f"{rate:.1f} MB/s", refresh=False)
+
+        return _Shown(batches, show, bar.close)
+
+
+class _Shown(Iterator[Any]):
+    """Batches whose arrival is shown. No generator, which after an error would look as if it had come to its end."""
+
+    def __init__(self, batches: Iterator[Any], show: Callable[[], None], close: Callable[[], None]) -> None:
+        self._batches = batches
+        self._show = show
+        self._close = close
+
+    def __next__(self) -> Any:
+        try:
+            batch = next(self._batches)
+        except BaseException:
+            self._close()
+            raise
+        self._show()
+        return batch
+
+    def __del__(self) -> None:
+        self._close()

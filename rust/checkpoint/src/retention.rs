@@ -6,7 +6,7 @@ use s3dlio_store::{Uri, Work};
 use serde_json::Value;
 
 use crate::base::Base;
-use crate::error::Result;
+use crate::error::{CheckpointError, Result};
 use crate::format::FormatError;
 use crate::layout;
 use crate::manifest::Manifest;
@@ -49,10 +49,11 @@ pub fn metrics(manifest: &Manifest) -> std::result::Result<Value, FormatError> {
 /// The committed steps that stay for no reason; none if nothing is said.
 ///
 /// # Errors
-/// At once: a URI or settings that cannot work. From the work: those of the store, and damaged bytes.
+/// At once: a URI or settings that cannot work. From the work: those of the store, damaged bytes, and a metric that no step
+/// has ([`CheckpointError::Invalid`]): it would be taken for the wish to keep none.
 pub fn unwanted(uri: &Uri, keep: Keep) -> Result<Work<Result<BTreeSet<u64>>>> {
     let steps = open::steps(uri)?;
-    let base = Base::open(uri)?;
+    let (base, uri) = (Base::open(uri)?, uri.clone());
     Ok(task::work(async move {
         let steps = steps.into_future().await??;
         if keep.is_all() {
@@ -74,6 +75,11 @@ pub fn unwanted(uri: &Uri, keep: Keep) -> Result<Work<Result<BTreeSet<u64>>>> {
                 let metrics = metrics(&manifest).map_err(|error| error.at(base.at(&layout::commit(*step))))?;
                 let figure = metrics.get(name).and_then(Value::as_f64);
                 ranked.extend(figure.map(|figure| (sign * figure, *step)));
+            }
+            if ranked.is_empty() && !steps.is_empty() {
+                let detail =
+                    format!("keep_best: found no step with a number for the metric `{name}`, expected one at least");
+                return Err(CheckpointError::invalid(&uri, detail));
             }
             ranked.sort_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)));
             for (_, step) in ranked.into_iter().take(number) {

@@ -259,7 +259,9 @@ impl ArrayRecordReader {
     }
 
     /// Goes on with another record.
-    fn seek(&self, index: i64) -> PyResult<()> {
+    fn seek(&self, index: &Bound<'_, PyAny>) -> PyResult<()> {
+        let wrong = |_| PyTypeError::new_err(format!("index: found {index}, expected an integer of 64 bits"));
+        let index: i64 = index.extract().map_err(wrong)?;
         // Like the reference, which takes the number for an unsigned one: a negative index leads to the end.
         self.reader()?.seek(u64::try_from(index).unwrap_or(u64::MAX));
         Ok(())
@@ -308,6 +310,11 @@ impl ArrayRecordReader {
 
     fn __len__(&self) -> usize {
         usize::try_from(self.num_records()).unwrap_or(usize::MAX)
+    }
+
+    /// True, also for a file without records: programs ask whether there is a reader.
+    fn __bool__(&self) -> bool {
+        true
     }
 
     fn __iter__(slf: Py<Self>) -> Py<Self> {
@@ -397,6 +404,11 @@ impl ArrayRecordFiles {
     /// Closes the files.
     fn close(&self) {
         self.0.close();
+    }
+
+    /// Whether the file of each part is open.
+    fn opened(&self) -> Vec<bool> {
+        self.0.open_parts()
     }
 
     /// File, first record and the record behind the last, of each part.

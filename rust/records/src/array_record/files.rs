@@ -122,6 +122,12 @@ impl Files {
         self.0.spans.iter().map(part)
     }
 
+    /// Whether the file of each part is open.
+    #[must_use]
+    pub fn open_parts(&self) -> Vec<bool> {
+        (0..self.0.spans.len()).map(|number| self.opened().peek(&number).is_some()).collect()
+    }
+
     /// Closes the files; they are opened again when they are read.
     pub fn close(&self) {
         self.opened().clear();

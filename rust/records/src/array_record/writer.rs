@@ -3,13 +3,13 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use s3dlio_formats::array_record::{self, ArrayRecordError, Encoder, Grouper, Placer, WriterOptions};
 use s3dlio_formats::riegeli::chunk::EncodedChunk;
 use s3dlio_formats::riegeli::{Compression, Records};
 use s3dlio_runtime::fork;
-use s3dlio_store::{StoreError, Uri, Work};
+use s3dlio_store::{StoreError, Uri, Work, local};
 
 use crate::error::{Place, RecordError, Result};
 use crate::jobs::{self, Job};
@@ -42,6 +42,8 @@ struct Inner {
     /// Held while chunks leave, so that the first go first. Locked before `front`.
     turn: tokio::sync::Mutex<()>,
     failed: AtomicBool,
+    /// Why, if that is known: every later call says the same.
+    cause: OnceLock<RecordError>,
 }
 
 /// Where records arrive.
@@ -74,12 +76,14 @@ struct Pool {
 }
 
 impl Writer {
-    /// Prepares to write a file; asks the store nothing yet. Call it on the calling thread: it reads environment variables.
+    /// Prepares to write a file; asks the store nothing yet. Where the folders of a local file forbid it, the writer has failed
+    /// from the start. Call it on the calling thread: it reads environment variables.
     ///
     /// # Errors
     /// As [`Output::create`].
     pub fn create(uri: &Uri, options: WriterOptions) -> s3dlio_store::Result<Self> {
         let output = Output::create(uri)?;
+        let obstacle = if uri.scheme.is_local() { local::obstacle(uri) } else { None };
         let mut pending = Vec::new();
         let chunks = if options.compression == Compression::None && !options.transpose {
             Chunks::Here(array_record::Writer::new(options.clone(), &mut pending))
@@ -98,7 +102,8 @@ impl Writer {
             generation: fork::generation(),
             front: Mutex::new(Front { chunks: Some(chunks), pending, closed: false }),
             turn: tokio::sync::Mutex::default(),
-            failed: AtomicBool::new(false),
+            failed: AtomicBool::new(obstacle.is_some()),
+            cause: obstacle.map(|error| RecordError::Store(error).into()).unwrap_or_default(),
         })))
     }
 
@@ -131,7 +136,7 @@ impl Writer {
         let Front { chunks, pending, .. } = &mut *front;
         match chunks {
             Some(Chunks::Here(writer)) => {
-                let failing = Failing(&self.0.failed);
+                let failing = Failing(&self.0);
                 failing.end(writer.push(record, pending).map_err(|error| self.wrong(error)))?;
                 if pending.len() < WRITE {
                     return Ok(None);
@@ -160,6 +165,9 @@ impl Writer {
     /// # Errors
     /// As [`write`](Self::write), and from the work those of the store.
     pub fn finish(&self) -> Result<Work<Result<()>>> {
+        if self.has_failed() {
+            self.front().closed = true;
+        }
         self.usable()?;
         let mut front = self.open()?;
         front.closed = true;
@@ -170,7 +178,7 @@ impl Writer {
         let writer = self.clone();
         Ok(Work::network(async move {
             let _turn = writer.0.turn.lock().await;
-            let failing = Failing(&writer.0.failed);
+            let failing = Failing(&writer.0);
             Ok(failing.end(writer.finished().await))
         }))
     }
@@ -211,7 +219,8 @@ impl Writer {
             return Err(StoreError::Forked { uri: uri(), detail }.into());
         }
         if self.has_failed() {
-            return Err(self.closed("an earlier write failed, or was given up"));
+            let given_up = || self.closed("an earlier write failed, or was given up");
+            return Err(self.0.cause.get().cloned().unwrap_or_else(given_up));
         }
         Ok(())
     }
@@ -228,7 +237,7 @@ impl Writer {
         let writer = self.clone();
         Work::network(async move {
             let _turn = writer.0.turn.lock().await;
-            let failing = Failing(&writer.0.failed);
+            let failing = Failing(&writer.0);
             Ok(failing.end(writer.drained(until).await))
         })
     }
@@ -331,12 +340,16 @@ impl Pool {
 }
 
 /// Marks the writer as failed unless the work comes to a good end: work that is given up may have lost a chunk.
-struct Failing<'a>(&'a AtomicBool);
+struct Failing<'a>(&'a Inner);
 
 impl Failing<'_> {
-    fn end<T, E>(self, result: std::result::Result<T, E>) -> std::result::Result<T, E> {
-        if result.is_ok() {
-            std::mem::forget(self);
+    fn end<T>(self, result: Result<T>) -> Result<T> {
+        match &result {
+            Ok(_) => std::mem::forget(self),
+            Err(error) => {
+                // The first one stays: later ones follow from it.
+                let _ = self.0.cause.set(error.clone());
+            }
         }
         result
     }
@@ -344,6 +357,6 @@ impl Failing<'_> {
 
 impl Drop for Failing<'_> {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Release);
+        self.0.failed.store(true, Ordering::Release);
     }
 }

@@ -5,6 +5,7 @@
 mod arena;
 mod copy;
 mod direct;
+mod obstacle;
 mod read;
 mod remove;
 mod sink;
@@ -17,6 +18,7 @@ mod write;
 
 pub use arena::Arena;
 pub use copy::copy;
+pub use obstacle::obstacle;
 pub use read::{Reader, read, read_into, read_onto};
 pub use remove::{make_directory, remove, remove_directory, remove_tree};
 pub use store::LocalStore;

@@ -60,7 +60,7 @@ impl Gcs {
     /// # Errors
     /// [`StoreError::Config`] for a value out of range or a credential file that is missing or of an unknown kind.
     pub fn resolve(uri: &Uri) -> Result<Self> {
-        let set = first_of(&["GCS_ENDPOINT_URL", "STORAGE_EMULATOR_HOST"]);
+        let set = first_of(&["GCS_ENDPOINT_URL", "STORAGE_EMULATOR_HOST", "CLOUD_STORAGE_EMULATOR_ENDPOINT"]);
         let private = set.is_some();
         let mut endpoint_url = match set {
             Some((name, text)) => Some(emulator(name, &text)?),

@@ -10,8 +10,9 @@ static TURN: Mutex<()> = Mutex::new(());
 /// Everything that the settings of a store look at.
 const OURS: [&str; 9] =
     ["AWS_", "AZURE_", "AZURITE_", "GOOGLE_", "GCS_", "GCE_", "CLOUDSDK_", "S3DLIO_", "S3_ADDRESSING_STYLE"];
-const MORE: [&str; 11] = [
+const MORE: [&str; 12] = [
     "STORAGE_EMULATOR_HOST",
+    "CLOUD_STORAGE_EMULATOR_ENDPOINT",
     "IDENTITY_ENDPOINT",
     "SSL_CERT_FILE",
     "HTTP_PROXY",

@@ -81,6 +81,7 @@ fn an_emulator_is_asked_without_credentials() {
         ("GCS_ENDPOINT_URL", format!("http://{address}/")),
         ("STORAGE_EMULATOR_HOST", address.clone()),
         ("STORAGE_EMULATOR_HOST", format!("http://{address}")),
+        ("CLOUD_STORAGE_EMULATOR_ENDPOINT", format!("http://{address}")),
     ] {
         let _turn = environment(&[(name, &value)]);
         assert_eq!(run(ops::get(&uri(), GetOptions::default())).unwrap(), b"content".as_slice(), "{name}={value}");
