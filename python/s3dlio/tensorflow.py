@@ -104,11 +104,13 @@ class Loader(Batches):
         # The ends of batches that TensorFlow has and the consumer does not have yet; whether fit is the consumer.
         self._given: deque[Position] = deque()
         self._fitting = False
+        # Data sets that fit has iterated over: of a repeated one TensorFlow may begin another epoch when fit is over.
+        self._fitted: set[object] = set()
         self._failure: Exception | None = None
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
-        state = super().__getstate__() | {"_next": self._planned, "_given": deque(), "_failure": None}
+        state = super().__getstate__() | {"_next": self._planned, "_given": deque(), "_fitted": set(), "_failure": None}
         del state["_lock"]
         return state
 
@@ -176,8 +178,10 @@ class Loader(Batches):
         begin = self._planned if given is not None else self._past_the_end(self._planned)
         whole = begin[1] == 0 and self.keeps_sizes
 
+        own = object()
+
         def elements() -> Iterator[tuple[Any, ...]]:
-            return self._elements(signature, given, whole=whole)
+            return self._elements(signature, given, own, whole=whole)
 
         data = tf.data.Dataset.from_generator(elements, output_signature=_wire_signature(signature))
         data = data.map(lambda *wire: _from_wire(signature, [*wire]))
@@ -190,13 +194,20 @@ class Loader(Batches):
             options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
         return data.with_options(options)
 
-    def _elements(self, signature: Any, given: deque[Position] | None, *, whole: bool) -> Iterator[tuple[Any, ...]]:
+    def _elements(
+        self, signature: Any, given: deque[Position] | None, own: object, *, whole: bool
+    ) -> Iterator[tuple[Any, ...]]:
         # Runs in a thread of TensorFlow, which turns errors into its own.
         try:
             looped = given is not None
             with self._lock:
-                given = self._given if given is None and self._fitting else given
-                self._uncounted = self._uncounted or given is None
+                if given is None and self._fitting:
+                    given = self._given
+                    self._fitted.add(own)
+                elif given is None and own in self._fitted:
+                    self._fitted.remove(own)
+                elif given is None:
+                    self._uncounted = True
                 # TensorFlow takes an empty epoch for the end of all: only the loop over this object has those.
                 self._next = self._next if looped else self._past_the_end(self._next)
                 iteration = self._begin()
@@ -236,6 +247,7 @@ class Loader(Batches):
         with self._lock:
             self._next = self._planned = self._received = begin
             self._given = deque()
+            self._fitted = set() if fitting else self._fitted
             self._fitting = fitting
             self._uncounted = False
             self._failure = None

@@ -100,7 +100,7 @@ class TestData:
         assert len(data.train_dataloader()) == 3
         with pytest.raises(ConfigError, match="trian"):
             StoreDataModule(f"{store}/a/", changes={"trian": {}})
-        with pytest.raises(TypeError, match="bach_size"):
+        with pytest.raises(ConfigError, match="bach_size"):
             StoreDataModule(f"{store}/a/", bach_size=4).train_dataloader()
 
     def test_validation_is_in_order(self, store):
