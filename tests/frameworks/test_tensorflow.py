@@ -351,6 +351,16 @@ class TestKeras:
             assert np.array_equal(ours, theirs)
         assert (again.state_dict()["epoch"], again.state_dict()["batch"]) == (3, 0)
 
+    def test_one_read_ahead_behind_fit_is_nobodys(self, tf, st, arrays) -> None:
+        data = self.data(st, arrays, [])
+        dataset = data.dataset()
+        self.model(tf).fit(dataset, epochs=1, shuffle=False, verbose=0, callbacks=[data.callback()])
+        next(iter(dataset))
+        assert (data.state_dict()["epoch"], data.state_dict()["batch"]) == (1, 0)
+        next(iter(dataset))
+        with pytest.raises(StateMismatchError, match="reads ahead"):
+            data.state_dict()
+
     def test_several_elements_make_a_step(self, tf, st, arrays) -> None:
         data = self.data(st, arrays, [])
         self.model(tf).fit(

@@ -257,6 +257,12 @@ def test_validation_names_missing_keys(tmp_path) -> None:
         s3dlio.load_checkpoint_with_validation(f"file://{tmp_path}/none", ["x"])
 
 
+def test_validation_takes_one_key(tmp_path) -> None:
+    uri = f"file://{tmp_path}/c"
+    s3dlio.save_checkpoint(uri, {"model": 1})
+    assert s3dlio.load_checkpoint_with_validation(uri, "model") == {"model": 1}
+
+
 def test_nothing_loads_as_none(tmp_path) -> None:
     assert s3dlio.load_checkpoint(f"file://{tmp_path}/none") is None
     assert s3dlio.load_checkpoint(f"file://{tmp_path}/") is None

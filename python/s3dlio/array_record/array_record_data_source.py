@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
 import concurrent.futures
 import hashlib
+import itertools
 import logging
 import operator
 import os
@@ -28,8 +30,8 @@ __all__ = ["ArrayRecordDataSource", "FileInstruction", "FileInstructionLike", "P
 # What logs the group size, which other readers of the file care for.
 _LOG = logging.getLogger(__name__)
 
-# Beyond any record.
-_FAR = 2**62
+# Beyond any record, and what the core takes for a number.
+_FAR = 2**63
 
 # Records that iteration asks for at a time: one crossing into Rust for so many, and few enough not to pile up.
 _STRIDE = 256
@@ -78,11 +80,10 @@ class ArrayRecordDataSource:
         if not 0 <= record_key < len(self):
             message = f"record {record_key} was asked for, expected one of {len(self)}"
             raise OutOfRangeError(message)
-        for number, (_, start, end) in enumerate(self._records.spans()):
-            if record_key < end - start:
-                return number, start + record_key
-            record_key -= end - start
-        raise AssertionError
+        parts = self._records.spans()
+        ends = list(itertools.accumulate(end - start for _, start, end in parts))
+        number = bisect.bisect_right(ends, record_key)
+        return number, parts[number][2] - (ends[number] - record_key)
 
     def __len__(self) -> int:
         return len(self._records)
@@ -103,8 +104,10 @@ class ArrayRecordDataSource:
             index = operator.index(record_key)  # type: ignore[arg-type]
         except TypeError:
             return self._several(record_key)
-        # What 64 bits do not hold is no record either, and would come as OverflowError.
-        return self._records.get(max(-_FAR, min(index, _FAR)))
+        if not -_FAR <= index < _FAR:
+            message = f"record {index} was asked for, expected one of {len(self)}"
+            raise OutOfRangeError(message)
+        return self._records.get(index)
 
     def _several(self, keys: Any) -> list[bytes]:
         if isinstance(keys, slice):
